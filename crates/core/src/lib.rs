@@ -1,0 +1,1 @@
+//! Ambo's nouns and rules: values in, a decision out

@@ -1,0 +1,1 @@
+//! Audio fan-out: channels, seats, shared frames and history

@@ -1,0 +1,1 @@
+//! Who a speaker is: JWT verification, key sets and the built-in issuer

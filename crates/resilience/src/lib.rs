@@ -1,0 +1,1 @@
+//! Retry, circuit breaker and degradation as wrappers of the ports

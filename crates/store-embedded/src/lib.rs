@@ -1,0 +1,1 @@
+//! The embedded store: state in memory, sessions durable in SQLite

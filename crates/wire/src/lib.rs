@@ -1,0 +1,1 @@
+//! The wire contract: messages, error codes, audio frames and the WebSocket codec
