@@ -1,1 +1,3 @@
 //! The wire contract: messages, error codes, audio frames and the WebSocket codec
+
+pub mod websocket;
