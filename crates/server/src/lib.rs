@@ -1,1 +1,2 @@
 //! The standalone server
+pub mod settings;

@@ -45,6 +45,20 @@ pub enum WordsProblem {
     TooFewPairs(u32),
 }
 
+impl WordsProblem {
+    /// The list to be mended.
+    pub fn list(&self) -> List {
+        match self {
+            Self::NotLetters(list, _)
+            | Self::Length(list, _)
+            | Self::Twice(list, _)
+            | Self::TooFew(list, _)
+            | Self::TooMany(list, _) => *list,
+            Self::TooFewPairs(_) => List::Blacklist,
+        }
+    }
+}
+
 impl fmt::Display for WordsProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (least, most) = (Words::WORD_LEN.start(), Words::WORD_LEN.end());

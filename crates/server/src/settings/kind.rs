@@ -1,0 +1,285 @@
+//! The kinds of values a setting can have, and how each is read from text.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ambo_core::language::ISO_639_1;
+use ambo_core::{Language, Languages};
+use ipnet::IpNet;
+
+/// How a value is read, and how its kind is told to people.
+pub struct Kind<T> {
+    /// Stands for the value in a usage line.
+    pub placeholder: &'static str,
+    /// What a right value is, to be read after "must be".
+    pub expects: &'static str,
+    /// How the value stands in a TOML file.
+    pub form: Form,
+    /// Reads a value; the error, if not empty, says which part of it is wrong.
+    pub parse: fn(&str) -> Result<T, String>,
+}
+
+/// How a value stands in a TOML file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A string.
+    Text,
+    /// A whole number.
+    Number,
+    /// An array of strings.
+    List,
+}
+
+/// The longest span accepted: a year. It keeps every sum of times far from overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The longest delivery tick: above it, listeners would hear gaps.
+const LONGEST_TICK: Duration = Duration::from_secs(1);
+/// The largest size accepted; it fits in 32 bits everywhere.
+const LARGEST: u64 = 1 << 30;
+
+/// A span of time that 0 turns off.
+pub const SPAN: Kind<Duration> = Kind {
+    placeholder: "DURATION",
+    expects: "a duration of at most 8784h, such as 1500ms, 90s, 100m or 2h; 0 turns it off",
+    form: Form::Text,
+    parse: |text| duration(text).ok_or_else(String::new),
+};
+
+/// A span of time that must be there.
+pub const SPAN_ABOVE_ZERO: Kind<Duration> = Kind {
+    placeholder: "DURATION",
+    expects: "a duration above 0 and at most 8784h, such as 1500ms, 90s, 100m or 2h",
+    form: Form::Text,
+    parse: |text| duration(text).filter(|span| !span.is_zero()).ok_or_else(String::new),
+};
+
+/// When waiting frames are delivered.
+pub const TICK: Kind<DeliveryTick> = Kind {
+    placeholder: "auto|DURATION",
+    expects: "auto, 0 (at once), or a duration of at most 1s, such as 20ms or 60ms",
+    form: Form::Text,
+    parse: |text| match text {
+        "auto" => Ok(DeliveryTick::Auto),
+        _ => duration(text)
+            .filter(|tick| *tick <= LONGEST_TICK)
+            .map(DeliveryTick::Every)
+            .ok_or_else(String::new),
+    },
+};
+
+/// A number that 0 turns off.
+pub const COUNT: Kind<u32> = Kind {
+    placeholder: "NUMBER",
+    expects: "a whole number up to 1000000000; 0 means no limit",
+    form: Form::Number,
+    parse: |text| digits(text, 1_000_000_000).map(|n| n as u32).ok_or_else(String::new),
+};
+
+/// A size in bytes that 0 turns off.
+pub const SIZE: Kind<usize> = Kind {
+    placeholder: "SIZE",
+    expects: "a size of at most 1GiB, such as 512, 16KiB or 4MiB; 0 turns it off",
+    form: Form::Text,
+    parse: |text| size(text).ok_or_else(String::new),
+};
+
+/// A size in bytes that must be there.
+pub const SIZE_ABOVE_ZERO: Kind<usize> = Kind {
+    placeholder: "SIZE",
+    expects: "a size above 0 and at most 1GiB, such as 512, 16KiB or 4MiB",
+    form: Form::Text,
+    parse: |text| size(text).filter(|size| *size > 0).ok_or_else(String::new),
+};
+
+/// The size of a request's header, within what the HTTP stack can do.
+pub const HEADER_SIZE: Kind<usize> = Kind {
+    placeholder: "SIZE",
+    expects: "a size from 8KiB to 256KiB",
+    form: Form::Text,
+    parse: |text| {
+        size(text).filter(|size| (8 << 10..=256 << 10).contains(size)).ok_or_else(String::new)
+    },
+};
+
+/// Where to listen.
+pub const ADDRESS: Kind<SocketAddr> = Kind {
+    placeholder: "ADDRESS:PORT",
+    expects: "an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
+    form: Form::Text,
+    parse: |text| text.parse().map_err(|_| String::new()),
+};
+
+/// A folder.
+pub const FOLDER: Kind<PathBuf> = Kind {
+    placeholder: "FOLDER",
+    expects: "the path of a folder",
+    form: Form::Text,
+    parse: |text| if text.is_empty() { Err(String::new()) } else { Ok(text.into()) },
+};
+
+/// A file, or none.
+pub const FILE: Kind<Option<PathBuf>> = Kind {
+    placeholder: "FILE",
+    expects: "the path of a file",
+    form: Form::Text,
+    parse: |text| Ok((!text.is_empty()).then(|| text.into())),
+};
+
+/// Where sessions are kept.
+pub const STORE: Kind<StoreKind> = Kind {
+    placeholder: "STORE",
+    expects: "embedded, the only store this build has",
+    form: Form::Text,
+    parse: |text| match text {
+        "embedded" => Ok(StoreKind::Embedded),
+        _ => Err(String::new()),
+    },
+};
+
+/// The languages served.
+pub const LANGUAGES: Kind<Languages> = Kind {
+    placeholder: "all|CODES",
+    expects: "all, or ISO 639-1 codes parted by commas, such as en,es,de",
+    form: Form::List,
+    parse: languages,
+};
+
+/// An address on the web, or none.
+pub const URL: Kind<Option<String>> = Kind {
+    placeholder: "URL",
+    expects: "an https:// address (http:// is for this very machine only) \
+        without user, query and fragment",
+    form: Form::Text,
+    parse: |text| match text {
+        "" => Ok(None),
+        url if is_safe_url(url) => Ok(Some(url.to_owned())),
+        _ => Err(String::new()),
+    },
+};
+
+/// Names parted by commas.
+pub const NAMES: Kind<Vec<String>> = Kind {
+    placeholder: "NAMES",
+    expects: "names parted by commas",
+    form: Form::List,
+    parse: |text| Ok(parts(text).map(str::to_owned).collect()),
+};
+
+/// Networks parted by commas.
+pub const NETWORKS: Kind<Vec<IpNet>> = Kind {
+    placeholder: "NETWORKS",
+    expects: "IP addresses or networks parted by commas, such as 10.0.0.0/8,192.0.2.7",
+    form: Form::List,
+    parse: |text| parts(text).map(|part| network(part).ok_or_else(|| is_not(part))).collect(),
+};
+
+/// What is logged.
+pub const LOG: Kind<String> = Kind {
+    placeholder: "FILTER",
+    expects: "off, error, warn, info, debug or trace, \
+        followed by exceptions if any, such as info,ambo_hub=debug",
+    form: Form::Text,
+    parse: log_filter,
+};
+
+/// When frames that wait for a socket are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryTick {
+    /// At once for small audiences, up to every 60 ms for large ones.
+    Auto,
+    /// At this interval; at once when it is nothing.
+    Every(Duration),
+}
+
+/// Where sessions are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In memory and in a SQLite file in the data folder.
+    Embedded,
+}
+
+/// The parts of a list; spaces around them do not count, nor do empty ones.
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+fn is_not(part: &str) -> String {
+    format!("{part:?} is not")
+}
+
+fn digits(text: &str, most: u64) -> Option<u64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|number| is_number && *number <= most)
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    // "ms" stands before "s" and "m", which it ends and begins with.
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let (number, factor) =
+        units.into_iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    let millis = digits(number, LONGEST.as_millis() as u64)?.checked_mul(factor)?;
+    Some(Duration::from_millis(millis)).filter(|span| *span <= LONGEST)
+}
+
+fn size(text: &str) -> Option<usize> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let (number, factor) = units
+        .into_iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))
+        .unwrap_or((text, 1));
+    let bytes = digits(number, LARGEST)?.checked_mul(factor)?;
+    usize::try_from(bytes).ok().filter(|_| bytes <= LARGEST)
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    text.parse().ok().or_else(address)
+}
+
+fn languages(text: &str) -> Result<Languages, String> {
+    if text == "all" {
+        return Ok(Languages::every());
+    }
+    let known = |code: &str| ISO_639_1.split(' ').any(|known| known == code);
+    let read = |code| Language::parse(code).filter(|_| known(code)).ok_or_else(|| is_not(code));
+    let codes = parts(text).map(read).collect::<Result<Vec<_>, _>>()?;
+    if codes.is_empty() { Err(String::new()) } else { Ok(Languages::both_ways(codes)) }
+}
+
+/// Keys and issuers fetched in the clear can be changed on the way, so that is for tests only.
+fn is_safe_url(text: &str) -> bool {
+    let Ok(url) = text.parse::<http::Uri>() else { return false };
+    let host = url.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here =
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_plain = url.query().is_none() && !text.contains(['#', '@']);
+    let is_secret = match url.scheme_str() {
+        Some("https") => true,
+        Some("http") => is_here,
+        _ => false,
+    };
+    !host.is_empty() && is_plain && is_secret
+}
+
+/// A bare word that is no level would be taken for the name of a module, and hide a slip.
+fn log_filter(text: &str) -> Result<String, String> {
+    let levels = ["off", "error", "warn", "info", "debug", "trace"];
+    let is_level = |part: &str| levels.contains(&part);
+    for part in text.split(',').map(str::trim) {
+        let is_directive = part
+            .rsplit_once('=')
+            .is_some_and(|(target, level)| !target.is_empty() && is_level(level));
+        if !is_level(part) && !is_directive {
+            return Err(if part.is_empty() { String::new() } else { is_not(part) });
+        }
+    }
+    tracing_subscriber::EnvFilter::builder()
+        .parse(text)
+        .map(|_| text.to_owned())
+        .map_err(|_| String::new())
+}
