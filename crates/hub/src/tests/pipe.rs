@@ -1,0 +1,1 @@
+//! A socket whose room the test decides.
