@@ -102,6 +102,9 @@ impl App {
     /// The event, once the attempt itself has been paid for. An unknown action comes first, then
     /// the limit on attempts, then what is wrong with the parameters.
     async fn understand<'a>(&self, arrival: &'a Arrival) -> Result<&'a Event, Refusal> {
+        if arrival.via == Via::Message && arrival.intent.is_err() {
+            self.pay(&[rules::toll_of_message(&arrival.connection)], arrival).await?;
+        }
         if let Err(refusal @ (Refusal::InvalidAction | Refusal::InvalidMessage)) = &arrival.intent {
             return Err(refusal.clone());
         }

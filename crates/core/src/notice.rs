@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::connection::{ConnectionId, RefreshToken};
 use crate::event::ShownText;
 use crate::language::Language;
-use crate::session::BroadcastState;
+use crate::session::{BroadcastState, Session};
 use crate::session_id::SessionId;
 use crate::stamp::Millis;
 
@@ -158,6 +158,19 @@ pub struct Status {
     pub duration: Millis,
     /// Whether the audio flows.
     pub state: BroadcastState,
+}
+
+impl Status {
+    /// The status of a session with these listeners.
+    pub fn of(session: &Session, languages: Vec<(Language, u32)>, now: Millis) -> Self {
+        Self {
+            session: session.id.clone(),
+            listeners: languages.iter().map(|(_, count)| count).sum(),
+            languages,
+            duration: now.since(session.created_at),
+            state: session.broadcast_state(),
+        }
+    }
 }
 
 /// Text shown with a request to refresh.

@@ -14,8 +14,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::MAX_AUDIO;
-
 /// The bytes before the payload.
 pub const HEADER: usize = 16;
 const VERSION: u8 = 1;
@@ -45,8 +43,8 @@ pub struct AudioFrame {
 }
 
 impl AudioFrame {
-    /// Reads a binary message. The payload shares its bytes.
-    pub fn parse(message: &Bytes) -> Result<Self, Refusal> {
+    /// Reads a binary message whose payload may have `max` bytes. The payload shares its bytes.
+    pub fn parse(message: &Bytes, max: usize) -> Result<Self, Refusal> {
         let Some((header, payload)) = message.split_first_chunk::<HEADER>() else {
             return Err(malformed("frame", "a header of 16 bytes and a payload"));
         };
@@ -64,8 +62,8 @@ impl AudioFrame {
         if payload.is_empty() {
             return Err(malformed("payload", "at least one byte"));
         }
-        if payload.len() > MAX_AUDIO {
-            return Err(Refusal::MessageTooLarge { limit: MAX_AUDIO });
+        if payload.len() > max {
+            return Err(Refusal::MessageTooLarge { limit: max });
         }
         Ok(Self {
             kind,
@@ -126,6 +124,8 @@ mod tests {
     use super::*;
     use crate::server_message::{ServerMessage, Stamped};
 
+    const MAX: usize = 32 * 1024;
+
     fn frame() -> AudioFrame {
         AudioFrame {
             kind: Kind::Audio,
@@ -140,9 +140,9 @@ mod tests {
     fn the_layout_is_that_of_the_contract() {
         let expected = b"\x01\x01en\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0csound";
         assert_eq!(frame().encode(), expected.as_slice());
-        assert_eq!(AudioFrame::parse(&frame().encode()), Ok(frame()));
+        assert_eq!(AudioFrame::parse(&frame().encode(), MAX), Ok(frame()));
         let configuration = AudioFrame { kind: Kind::Configuration, ..frame() };
-        assert_eq!(AudioFrame::parse(&configuration.encode()), Ok(configuration));
+        assert_eq!(AudioFrame::parse(&configuration.encode(), MAX), Ok(configuration));
     }
 
     #[test]
@@ -163,7 +163,7 @@ mod tests {
             (good.slice(..16), "payload"),
         ];
         for (bytes, expected) in cases {
-            let refusal = AudioFrame::parse(&bytes).unwrap_err();
+            let refusal = AudioFrame::parse(&bytes, MAX).unwrap_err();
             let Refusal::InvalidParameters { field, .. } = refusal else { panic!("{refusal:?}") };
             assert_eq!(field, expected);
         }
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn a_payload_has_a_limit() {
         let sized = |len| AudioFrame { payload: vec![1; len].into(), ..frame() }.encode();
-        assert!(AudioFrame::parse(&sized(MAX_AUDIO)).is_ok());
-        let refused = AudioFrame::parse(&sized(MAX_AUDIO + 1));
-        assert_eq!(refused, Err(Refusal::MessageTooLarge { limit: MAX_AUDIO }));
+        assert!(AudioFrame::parse(&sized(MAX), MAX).is_ok());
+        let refused = AudioFrame::parse(&sized(MAX + 1), MAX);
+        assert_eq!(refused, Err(Refusal::MessageTooLarge { limit: MAX }));
     }
 
     #[test]

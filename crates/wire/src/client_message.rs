@@ -10,8 +10,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::Sizes;
 use crate::parameters::{self, Parameters};
-use crate::{MAX_AUDIO, MAX_CONTROL};
 
 /// A text message as the server reads it.
 #[derive(Clone, Debug)]
@@ -40,12 +40,13 @@ pub struct SentAudio {
 
 impl Incoming {
     /// Reads a text message. Every message of a client has an answer, so this cannot fail.
-    pub fn parse(text: &str) -> Self {
-        read(text).unwrap_or_else(|refusal| Self::Event { intent: Err(refusal), token: None })
+    pub fn parse(text: &str, sizes: &Sizes) -> Self {
+        read(text, sizes)
+            .unwrap_or_else(|refusal| Self::Event { intent: Err(refusal), token: None })
     }
 }
 
-fn read(text: &str) -> Result<Incoming, Refusal> {
+fn read(text: &str, sizes: &Sizes) -> Result<Incoming, Refusal> {
     let Ok(Value::Object(object)) = serde_json::from_str(text) else {
         return Err(Refusal::InvalidMessage);
     };
@@ -54,10 +55,10 @@ fn read(text: &str) -> Result<Incoming, Refusal> {
         return Err(Refusal::InvalidAction);
     };
     if action == "sendAudio" {
-        return audio(&fields).map(Incoming::Audio);
+        return audio(&fields, sizes.audio).map(Incoming::Audio);
     }
-    if text.len() > MAX_CONTROL {
-        return Err(Refusal::MessageTooLarge { limit: MAX_CONTROL });
+    if text.len() > sizes.control {
+        return Err(Refusal::MessageTooLarge { limit: sizes.control });
     }
     let token = parameters::token(&fields)?;
     let event = match action.as_str() {
@@ -89,16 +90,16 @@ fn shown(fields: &Fields<'_>, name: &'static str) -> Result<Option<ShownText>, R
     ShownText::parse(&text).map(Some).ok_or(refusal)
 }
 
-fn audio(fields: &Fields<'_>) -> Result<SentAudio, Refusal> {
+fn audio(fields: &Fields<'_>, max: usize) -> Result<SentAudio, Refusal> {
     let expected = "audio in base64 (RFC 4648 §4), not empty";
     let refusal = || Refusal::InvalidParameters { field: "audioData", expected };
     let text = fields.text("audioData")?.ok_or_else(refusal)?;
-    if text.len() > MAX_AUDIO.div_ceil(3) * 4 {
-        return Err(Refusal::MessageTooLarge { limit: MAX_AUDIO });
+    if text.len() > max.div_ceil(3) * 4 {
+        return Err(Refusal::MessageTooLarge { limit: max });
     }
     let payload = STANDARD.decode(text.as_bytes()).map_err(|_| refusal())?;
-    if payload.len() > MAX_AUDIO {
-        return Err(Refusal::MessageTooLarge { limit: MAX_AUDIO });
+    if payload.len() > max {
+        return Err(Refusal::MessageTooLarge { limit: max });
     }
     Ok(SentAudio {
         session: parameters::optional_session_id(fields)?,
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str) -> (&'static str, Option<&'static str>) {
-        match Incoming::parse(text) {
+        match Incoming::parse(text, &Sizes::default()) {
             Incoming::Audio(_) => ("sendAudio", None),
             Incoming::Event { intent: Ok(event), .. } => (event.name(), None),
             Incoming::Event { intent: Err(refusal), .. } => match refusal {
@@ -250,9 +251,9 @@ mod tests {
             let data = STANDARD.encode(vec![7; len]);
             outcome(&format!(r#"{{"action":"sendAudio","audioData":"{data}"}}"#)).0
         };
-        assert_eq!(audio(MAX_AUDIO), "sendAudio");
-        assert_eq!(audio(MAX_AUDIO + 1), "MESSAGE_TOO_LARGE");
-        assert_eq!(audio(MAX_AUDIO * 2), "MESSAGE_TOO_LARGE");
+        assert_eq!(audio(Sizes::default().audio), "sendAudio");
+        assert_eq!(audio(Sizes::default().audio + 1), "MESSAGE_TOO_LARGE");
+        assert_eq!(audio(Sizes::default().audio * 2), "MESSAGE_TOO_LARGE");
     }
 
     #[test]

@@ -21,11 +21,19 @@ pub use server_message::{Resumed, ServerMessage, Stamped};
 /// The WebSocket subprotocol of clients that read refusals and binary audio.
 pub const SUBPROTOCOL: &str = "ambo.v1";
 
-/// The largest message in bytes; API Gateway's limit, kept so that a client fits both servers.
-pub const MAX_MESSAGE: usize = 128 * 1024;
+/// The largest of each kind of thing a client may send, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// A WebSocket message. The default is API Gateway's, so that a client fits both servers.
+    pub message: usize,
+    /// An audio payload, decoded: a second of 16 kHz 16-bit mono.
+    pub audio: usize,
+    /// A message that is not audio; the longest meant one is under 2 KiB.
+    pub control: usize,
+}
 
-/// The largest audio payload in bytes: a second of 16 kHz 16-bit mono.
-pub const MAX_AUDIO: usize = 32 * 1024;
-
-/// The largest control message in bytes; the longest meant one is under 2 KiB.
-pub const MAX_CONTROL: usize = 4 * 1024;
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { message: 128 * 1024, audio: 32 * 1024, control: 4 * 1024 }
+    }
+}

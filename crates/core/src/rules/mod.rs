@@ -23,7 +23,7 @@ mod fixtures;
 pub use authorize::{Identified, authorize, needs_user};
 pub use seen::{OfSession, Seen, Told, Wanted, wanted};
 pub use status::{StatusPulse, UpdateReason};
-pub use tolls::{Toll, is_guess, tolls, tolls_when_seen};
+pub use tolls::{Toll, is_guess, toll_of_message, tolls, tolls_when_seen};
 
 use crate::connection::ConnectionId;
 use crate::decision::Decision;

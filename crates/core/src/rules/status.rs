@@ -18,13 +18,7 @@ const SHARE: u64 = 10;
 
 pub(super) fn decide(actor: &Actor<'_>, seen: &Seen) -> Result<Decision, Refusal> {
     let (_, session) = seen.spoken()?;
-    let status = Status {
-        session: session.id.clone(),
-        listeners: seen.languages.iter().map(|(_, count)| count).sum(),
-        languages: seen.languages.clone(),
-        duration: actor.stamp.now.since(session.created_at),
-        state: session.broadcast_state(),
-    };
+    let status = Status::of(session, seen.languages.clone(), actor.stamp.now);
     Ok(Decision { reply: Some(Reply::Status(status)), ..Decision::default() })
 }
 

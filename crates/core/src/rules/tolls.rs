@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::{Actor, Seen};
+use crate::connection::ConnectionId;
 use crate::event::{Event, Via};
 use crate::limits::{Identity, LimitKey, Operation};
 use crate::refusal::Refusal;
@@ -73,8 +74,12 @@ fn joining(actor: &Actor<'_>) -> Vec<Toll> {
 }
 
 fn control(actor: &Actor<'_>) -> Vec<Toll> {
-    let connection = Identity::Connection(actor.connection.clone());
-    Vec::from([Toll::Take(key(Operation::Control, connection))])
+    Vec::from([toll_of_message(actor.connection)])
+}
+
+/// What a message costs its connection, understood or not.
+pub fn toll_of_message(connection: &ConnectionId) -> Toll {
+    Toll::Take(key(Operation::Control, Identity::Connection(connection.clone())))
 }
 
 fn key(operation: Operation, identity: Identity) -> LimitKey {
