@@ -13,7 +13,7 @@ mod render;
 mod sources;
 mod table;
 
-pub use kind::{DeliveryTick, StoreKind};
+pub use kind::StoreKind;
 pub use problem::{Origin, Problem, Problems};
 pub use render::{args, defaults_toml, markdown};
 pub use sources::Sources;

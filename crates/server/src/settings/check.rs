@@ -8,15 +8,11 @@ use super::problem::Problem;
 use super::sources::Given;
 use super::table::Settings;
 
-/// Bytes that the JSON around an audio payload may take.
-const ENVELOPE: usize = 1_024;
-
 /// Every check; what has already a problem is not blamed again.
 pub(super) fn all(mut settings: Settings, given: &Given, problems: &mut Vec<Problem>) -> Settings {
     let mut found = Vec::new();
     let mut check = Check { given, known: problems, found: &mut found };
     check.times(&settings);
-    check.sizes(&settings);
     check.identity(&settings);
     check.tls(&settings);
     if let Some(words) = check.words(&settings) {
@@ -67,17 +63,6 @@ impl Check<'_> {
         }
     }
 
-    fn sizes(&mut self, s: &Settings) {
-        let audio = s.max_audio_size.div_ceil(3) * 4 + ENVELOPE;
-        for (name, least) in [("max_audio_size", audio), ("max_control_size", s.max_control_size)] {
-            if s.max_message_size < least && !self.is_known(name) {
-                let for_what = self.shown(name);
-                let right = format!("must be at least {least} bytes, for {for_what}");
-                self.blame("max_message_size", right);
-            }
-        }
-    }
-
     fn identity(&mut self, s: &Settings) {
         if s.oidc_issuer.is_some() && s.oidc_audience.is_empty() {
             self.blame("oidc_issuer", "needs oidc_audience to be set too".to_owned());
@@ -105,12 +90,17 @@ impl Check<'_> {
         }
     }
 
+    /// The words of the files, and of the built-in lists for the others; none when all are
+    /// built-in, or when something is wrong.
     fn words(&mut self, s: &Settings) -> Option<Words> {
         let lists = [
             ("words_adjectives", &s.words_adjectives, Words::ADJECTIVES),
             ("words_nouns", &s.words_nouns, Words::NOUNS),
             ("words_blacklist", &s.words_blacklist, Words::BLACKLIST),
         ];
+        if lists.iter().all(|(_, file, _)| file.is_none()) {
+            return None;
+        }
         let read = lists.map(|(name, file, builtin)| match file {
             None => Some(builtin.to_owned()),
             Some(file) => self.text(name, file),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ambo_core::language::ISO_639_1;
 use ambo_core::{Language, Languages};
+use ambo_hub::DeliveryTick;
 use ipnet::IpNet;
 
 /// How a value is read, and how its kind is told to people.
@@ -63,7 +64,7 @@ pub const TICK: Kind<DeliveryTick> = Kind {
         "auto" => Ok(DeliveryTick::Auto),
         _ => duration(text)
             .filter(|tick| *tick <= LONGEST_TICK)
-            .map(DeliveryTick::Every)
+            .map(DeliveryTick::Fixed)
             .ok_or_else(String::new),
     },
 };
@@ -82,14 +83,6 @@ pub const SIZE: Kind<usize> = Kind {
     expects: "a size of at most 1GiB, such as 512, 16KiB or 4MiB; 0 turns it off",
     form: Form::Text,
     parse: |text| size(text).ok_or_else(String::new),
-};
-
-/// A size in bytes that must be there.
-pub const SIZE_ABOVE_ZERO: Kind<usize> = Kind {
-    placeholder: "SIZE",
-    expects: "a size above 0 and at most 1GiB, such as 512, 16KiB or 4MiB",
-    form: Form::Text,
-    parse: |text| size(text).filter(|size| *size > 0).ok_or_else(String::new),
 };
 
 /// The size of a request's header, within what the HTTP stack can do.
@@ -182,15 +175,6 @@ pub const LOG: Kind<String> = Kind {
     form: Form::Text,
     parse: log_filter,
 };
-
-/// When frames that wait for a socket are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryTick {
-    /// At once for small audiences, up to every 60 ms for large ones.
-    Auto,
-    /// At this interval; at once when it is nothing.
-    Every(Duration),
-}
 
 /// Where sessions are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ impl Settings {
             session_max_duration: millis(self.session_max_duration),
             speaker_grace: millis(self.speaker_grace),
             connection_refresh: millis(self.connection_refresh),
-            connection_warning: millis(self.connection_warning),
+            connection_warning: self.warning(),
             connection_max_duration: millis(self.connection_max_duration),
             heartbeat_timeout: millis(self.heartbeat_timeout),
             sessions: Rate::new(self.rate_limit_sessions_per_hour, hour),
@@ -27,6 +27,15 @@ impl Settings {
             heartbeats: twice_at_once(self.rate_limit_heartbeats_per_min, minute),
             control: Rate::new(self.rate_limit_control_per_sec, second),
             audio: twice_at_once(self.rate_limit_audio_per_sec, second),
+        }
+    }
+
+    /// The warning is of the end: where there is none, there is nothing to warn of.
+    fn warning(&self) -> Millis {
+        if self.connection_max_duration.is_zero() {
+            Millis::ZERO
+        } else {
+            millis(self.connection_warning)
         }
     }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ambo_core::{Languages, Words};
+use ambo_hub::DeliveryTick;
 use ipnet::IpNet;
 
-use super::kind::{self, DeliveryTick, Form, StoreKind};
+use super::kind::{self, Form, StoreKind};
 use super::problem::Problem;
 use super::sources::Given;
 
@@ -97,9 +98,6 @@ settings! {
         max_header_size: usize = HEADER_SIZE, "16KiB",
             "Largest request line and headers together",
             "the token stands in the query string, and tokens of several KiB are common";
-        max_message_size: usize = SIZE_ABOVE_ZERO, "128KiB",
-            "Largest WebSocket message; a larger one closes the connection",
-            "the largest audio payload in base64 fits twice";
     }
     "Sessions and connections" {
         max_listeners_per_session: u32 = COUNT, "500",
@@ -115,7 +113,7 @@ settings! {
             "Age at which a client is told to open a new connection",
             "20 minutes are left for it before the connection is closed";
         connection_warning: Duration = SPAN, "105m",
-            "Age at which a client that has not done so is warned",
+            "Age at which a client that has not done so is warned of connection_max_duration",
             "5 minutes after it was told, 15 before the end";
         connection_max_duration: Duration = SPAN, "2h",
             "Age at which a connection is closed",
@@ -131,9 +129,6 @@ settings! {
             "thousands of clients do not come back in the same second";
     }
     "Audio" {
-        max_audio_size: usize = SIZE_ABOVE_ZERO, "32KiB",
-            "Largest payload of an audio frame",
-            "a third of a second of uncompressed CD-quality mono fits";
         delivery_tick: DeliveryTick = TICK, "auto",
             "How long frames may wait to be written together; auto goes by the audience",
             "five frames in one write cost what one costs, and small audiences hear them at once";
@@ -175,9 +170,6 @@ settings! {
         rate_limit_audio_per_sec: u32 = COUNT, "100",
             "Audio frames of one connection in a second; twice as many may come at once",
             "frames of 20 ms make 50, of 10 ms 100";
-        max_control_size: usize = SIZE_ABOVE_ZERO, "4KiB",
-            "Largest message that is not audio",
-            "the longest text a speaker may show fits, with room for escapes";
     }
     "Who may speak" {
         oidc_issuer: Option<String> = URL, "",

@@ -2,7 +2,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ambo_core::{Language, Languages, Limits, Words};
+use ambo_core::{Language, Languages, Limits, Millis, Rate, Words};
+use ambo_hub::DeliveryTick;
 
 use super::*;
 
@@ -36,14 +37,57 @@ fn the_defaults_are_those_of_the_wire_contract() {
     assert_eq!(settings.limits(), Limits::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.heartbeat_timeout, Duration::from_secs(90));
-    assert_eq!(settings.max_message_size, 128 * 1024);
-    assert_eq!(settings.max_audio_size, 32 * 1024);
     assert_eq!(settings.history_size, 4 * 1024 * 1024);
     assert_eq!(settings.delivery_tick, DeliveryTick::Auto);
     assert_eq!(settings.languages, Languages::every());
     assert_eq!(settings.words.ids(), Words::builtin().ids());
     assert_eq!(settings.oidc_issuer, None);
     assert!(settings.trusted_proxies.is_empty() && settings.oidc_audience.is_empty());
+}
+
+#[test]
+fn the_rules_are_given_what_was_set() {
+    let table: &[(&str, &str, fn(&mut Limits))] = &[
+        ("max_listeners_per_session", "0", |limits| limits.max_listeners = 0),
+        ("session_max_duration", "1h", |limits| {
+            limits.session_max_duration = Millis::from_mins(60)
+        }),
+        ("speaker_grace", "0", |limits| limits.speaker_grace = Millis::ZERO),
+        ("connection_refresh", "1500ms", |limits| limits.connection_refresh = Millis(1_500)),
+        ("connection_warning", "0", |limits| limits.connection_warning = Millis::ZERO),
+        ("connection_max_duration", "0", |limits| {
+            limits.connection_max_duration = Millis::ZERO;
+            limits.connection_warning = Millis::ZERO;
+        }),
+        ("heartbeat_timeout", "45s", |limits| limits.heartbeat_timeout = Millis::from_secs(45)),
+        ("rate_limit_sessions_per_hour", "7", |limits| {
+            limits.sessions = Rate::new(7, Millis::from_mins(60));
+        }),
+        ("rate_limit_refused_joins_per_min", "7", |limits| {
+            limits.refused_joins = Rate::new(7, Millis::from_mins(1));
+        }),
+        ("rate_limit_joins_per_min", "0", |limits| {
+            limits.joins = Rate::new(0, Millis::from_mins(1));
+        }),
+        ("rate_limit_connects_per_min", "7", |limits| {
+            limits.connects = Rate::new(7, Millis::from_mins(1));
+        }),
+        ("rate_limit_heartbeats_per_min", "6", |limits| {
+            limits.heartbeats = Rate { amount: 6, per: Millis::from_mins(1), burst: 12 };
+        }),
+        ("rate_limit_control_per_sec", "7", |limits| {
+            limits.control = Rate::new(7, Millis::from_secs(1));
+        }),
+        ("rate_limit_audio_per_sec", "50", |limits| {
+            limits.audio = Rate { amount: 50, per: Millis::from_secs(1), burst: 100 };
+        }),
+    ];
+    for (name, value, change) in table {
+        let mut expected = Limits::default();
+        change(&mut expected);
+        let settings = load(&sources(&[(name, value)], &[])).unwrap();
+        assert_eq!(settings.limits(), expected, "{name}");
+    }
 }
 
 #[test]
@@ -134,7 +178,7 @@ fn values_are_read_as_they_are_written() {
     for (text, count) in counts.into_iter().chain([("1e3", None), ("", None), ("+1", None)]) {
         assert_eq!((kind::COUNT.parse)(text).ok(), count, "{text:?}");
     }
-    let every = |millis| Some(DeliveryTick::Every(Duration::from_millis(millis)));
+    let every = |millis| Some(DeliveryTick::Fixed(Duration::from_millis(millis)));
     let ticks = [("auto", Some(DeliveryTick::Auto)), ("0", every(0)), ("60ms", every(60))];
     for (text, tick) in ticks.into_iter().chain([("1s", every(1_000)), ("2s", None), ("20", None)])
     {
@@ -261,17 +305,6 @@ fn settings_must_fit_together() {
         (
             &[("connection_max_duration", "x"), ("connection_warning", "5h")],
             &[("conn", "or 2h; 0 turns it off")],
-        ),
-        (
-            &[("max_message_size", "32KiB")],
-            &[(
-                "max_message_size",
-                "at least 44716 bytes, for max_audio_size, which is 32KiB (default)",
-            )],
-        ),
-        (
-            &[("max_control_size", "256KiB")],
-            &[("max_message_size (default): \"128KiB\"", "which is 256KiB (--max-control-size)")],
         ),
         (
             &[("oidc_issuer", "https://a.example")],
