@@ -8,11 +8,15 @@ use super::problem::Problem;
 use super::sources::Given;
 use super::table::Settings;
 
+/// Bytes that the JSON around an audio payload may take.
+const ENVELOPE: usize = 1_024;
+
 /// Every check; what has already a problem is not blamed again.
 pub(super) fn all(mut settings: Settings, given: &Given, problems: &mut Vec<Problem>) -> Settings {
     let mut found = Vec::new();
     let mut check = Check { given, known: problems, found: &mut found };
     check.times(&settings);
+    check.sizes(&settings);
     check.identity(&settings);
     check.tls(&settings);
     if let Some(words) = check.words(&settings) {
@@ -59,6 +63,17 @@ impl Check<'_> {
                     let right = format!("must be less than {}", self.shown(pair[1].0));
                     self.blame(pair[0].0, right);
                 }
+            }
+        }
+    }
+
+    fn sizes(&mut self, s: &Settings) {
+        let audio = s.max_audio_size.div_ceil(3) * 4 + ENVELOPE;
+        for (name, least) in [("max_audio_size", audio), ("max_control_size", s.max_control_size)] {
+            if s.max_message_size < least && !self.is_known(name) {
+                let for_what = self.shown(name);
+                let right = format!("must be at least {least} bytes, for {for_what}");
+                self.blame("max_message_size", right);
             }
         }
     }

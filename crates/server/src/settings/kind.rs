@@ -85,6 +85,14 @@ pub const SIZE: Kind<usize> = Kind {
     parse: |text| size(text).ok_or_else(String::new),
 };
 
+/// A size in bytes that must be there.
+pub const SIZE_ABOVE_ZERO: Kind<usize> = Kind {
+    placeholder: "SIZE",
+    expects: "a size above 0 and at most 1GiB, such as 512, 16KiB or 4MiB",
+    form: Form::Text,
+    parse: |text| size(text).filter(|size| *size > 0).ok_or_else(String::new),
+};
+
 /// The size of a request's header, within what the HTTP stack can do.
 pub const HEADER_SIZE: Kind<usize> = Kind {
     placeholder: "SIZE",

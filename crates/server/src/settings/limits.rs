@@ -1,8 +1,9 @@
-//! The part of the settings that the rules obey.
+//! The parts of the settings that other crates obey.
 
 use std::time::Duration;
 
 use ambo_core::{Limits, Millis, Rate};
+use ambo_wire::Sizes;
 
 use super::table::Settings;
 
@@ -27,6 +28,15 @@ impl Settings {
             heartbeats: twice_at_once(self.rate_limit_heartbeats_per_min, minute),
             control: Rate::new(self.rate_limit_control_per_sec, second),
             audio: twice_at_once(self.rate_limit_audio_per_sec, second),
+        }
+    }
+
+    /// The sizes for the messages of clients.
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            message: self.max_message_size,
+            audio: self.max_audio_size,
+            control: self.max_control_size,
         }
     }
 

@@ -108,6 +108,7 @@ your configuration and tells every mistake at once; `ambo serve` does the same b
   (`[\"en\", \"es\"]`).
 
 These must fit together: `connection_refresh` < `connection_warning` < `connection_max_duration`, and
-`heartbeat_interval` < `heartbeat_timeout`, as far as they are on; `tls_cert` and `tls_key` come
-together, and so do `oidc_issuer` and `oidc_audience`.
+`heartbeat_interval` < `heartbeat_timeout`, as far as they are on; `max_message_size` must hold
+`max_audio_size` in base64 and `max_control_size`; `tls_cert` and `tls_key` come together, and so do
+`oidc_issuer` and `oidc_audience`.
 ";

@@ -98,6 +98,9 @@ settings! {
         max_header_size: usize = HEADER_SIZE, "16KiB",
             "Largest request line and headers together",
             "the token stands in the query string, and tokens of several KiB are common";
+        max_message_size: usize = SIZE_ABOVE_ZERO, "128KiB",
+            "Largest WebSocket message; a larger one closes the connection",
+            "API Gateway's, so that a client fits everywhere; the largest audio in base64 fits twice";
     }
     "Sessions and connections" {
         max_listeners_per_session: u32 = COUNT, "500",
@@ -129,6 +132,9 @@ settings! {
             "thousands of clients do not come back in the same second";
     }
     "Audio" {
+        max_audio_size: usize = SIZE_ABOVE_ZERO, "32KiB",
+            "Largest payload of an audio frame",
+            "a second of speech, uncompressed at 16 kHz";
         delivery_tick: DeliveryTick = TICK, "auto",
             "How long frames may wait to be written together; auto goes by the audience",
             "five frames in one write cost what one costs, and small audiences hear them at once";
@@ -170,6 +176,9 @@ settings! {
         rate_limit_audio_per_sec: u32 = COUNT, "100",
             "Audio frames of one connection in a second; twice as many may come at once",
             "frames of 20 ms make 50, of 10 ms 100";
+        max_control_size: usize = SIZE_ABOVE_ZERO, "4KiB",
+            "Largest message that is not audio",
+            "the longest text a speaker may show fits, with room for escapes";
     }
     "Who may speak" {
         oidc_issuer: Option<String> = URL, "",

@@ -35,6 +35,7 @@ fn file(text: &str) -> (tempfile::TempDir, String) {
 fn the_defaults_are_those_of_the_wire_contract() {
     let settings = Settings::default();
     assert_eq!(settings.limits(), Limits::default());
+    assert_eq!(settings.sizes(), ambo_wire::Sizes::default());
     assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(settings.heartbeat_timeout, Duration::from_secs(90));
     assert_eq!(settings.history_size, 4 * 1024 * 1024);
@@ -47,7 +48,8 @@ fn the_defaults_are_those_of_the_wire_contract() {
 
 #[test]
 fn the_rules_are_given_what_was_set() {
-    let table: &[(&str, &str, fn(&mut Limits))] = &[
+    type Row<'a> = (&'a str, &'a str, fn(&mut Limits));
+    let table: &[Row<'_>] = &[
         ("max_listeners_per_session", "0", |limits| limits.max_listeners = 0),
         ("session_max_duration", "1h", |limits| {
             limits.session_max_duration = Millis::from_mins(60)
@@ -305,6 +307,17 @@ fn settings_must_fit_together() {
         (
             &[("connection_max_duration", "x"), ("connection_warning", "5h")],
             &[("conn", "or 2h; 0 turns it off")],
+        ),
+        (
+            &[("max_message_size", "32KiB")],
+            &[(
+                "max_message_size",
+                "at least 44716 bytes, for max_audio_size, which is 32KiB (default)",
+            )],
+        ),
+        (
+            &[("max_control_size", "256KiB")],
+            &[("max_message_size (default): \"128KiB\"", "which is 256KiB (--max-control-size)")],
         ),
         (
             &[("oidc_issuer", "https://a.example")],
