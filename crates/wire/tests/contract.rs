@@ -1,5 +1,7 @@
 //! The contract in words, its schema and the code say the same.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
