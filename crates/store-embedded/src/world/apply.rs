@@ -1,0 +1,234 @@
+//! The changes of one session: guard and effect, in one step.
+
+use std::collections::HashMap;
+
+use ambo_core::{
+    Applied, Change, Connection, ConnectionId, Language, Millis, Role, SessionId, Speaker, UserId,
+};
+
+use super::room::Room;
+use super::{Lasting, Step};
+
+type Homes = HashMap<ConnectionId, SessionId>;
+
+/// Applies a change to the session it names.
+pub(super) fn to_room(room: &mut Room, homes: &mut Homes, change: &Change) -> Step {
+    match change {
+        // Their callers know them; they need more than a room.
+        Change::Open { .. } | Change::End { .. } => Step::STALE,
+        Change::Admit { connection, max, now } => admit(room, homes, connection, *max, *now),
+        Change::Attach { connection, owner, was, expires_at, now } => {
+            let attach = Attach { connection, owner, was, expires_at: *expires_at, now: *now };
+            attach.apply(room, homes)
+        }
+        Change::Move { from, to, now } => replace(room, homes, from, to, *now),
+        Change::Touch { .. } => touch(room, change),
+        Change::Retune { connection, target, .. } => retune(room, connection, *target),
+        Change::Steer { connection, was, becomes, now, .. } => {
+            steer(room, connection, *was, *becomes, *now)
+        }
+        Change::Drop { connection, .. } => {
+            if room.listener(connection).is_some() {
+                room.remove(connection);
+                homes.remove(connection);
+            }
+            Step::DONE
+        }
+        Change::Lose { connection, until, now, .. } => lose(room, homes, connection, *until, *now),
+    }
+}
+
+fn admit(
+    room: &mut Room,
+    homes: &mut Homes,
+    connection: &Connection,
+    max: u32,
+    now: Millis,
+) -> Step {
+    let Some(target) = connection.role.target() else { return Step::STALE };
+    if room.listener(&connection.id).is_some() {
+        room.retune(&connection.id, target);
+        return Step::DONE;
+    }
+    let is_taken = homes.contains_key(&connection.id);
+    if is_taken || room.session.is_expired(now) || room.session.listeners >= max {
+        return Step::STALE;
+    }
+    homes.insert(connection.id.clone(), room.session.id.clone());
+    room.insert(connection.clone());
+    Step::DONE
+}
+
+struct Attach<'a> {
+    connection: &'a Connection,
+    owner: &'a UserId,
+    was: &'a Speaker,
+    expires_at: Millis,
+    now: Millis,
+}
+
+impl Attach<'_> {
+    fn apply(&self, room: &mut Room, homes: &mut Homes) -> Step {
+        if let Some(waiters) = &mut room.ending {
+            return Step::Busy(waiters.wait());
+        }
+        let (id, session) = (&self.connection.id, &room.session);
+        let is_there = session.is_spoken_by(id);
+        if is_there && session.owner == *self.owner && session.expires_at >= self.expires_at {
+            return Step::DONE;
+        }
+        let is_taken = !is_there && homes.contains_key(id);
+        if is_taken
+            || self.connection.role != Role::Speaker
+            || session.is_expired(self.now)
+            || session.owner != *self.owner
+            || session.speaker != *self.was
+        {
+            return Step::STALE;
+        }
+        if !is_there {
+            self.seat(room, homes);
+        }
+        room.session.expires_at = room.session.expires_at.max(self.expires_at);
+        done_lasting(room)
+    }
+
+    /// Puts the connection in the speaker's place, and the one before out of it.
+    fn seat(&self, room: &mut Room, homes: &mut Homes) {
+        let id = &self.connection.id;
+        let speaker = Speaker::Present(id.clone());
+        match std::mem::replace(&mut room.session.speaker, speaker) {
+            Speaker::Present(old) => {
+                room.remove(&old);
+                homes.remove(&old);
+            }
+            Speaker::Lost { .. } => room.session.last_state_change = self.now,
+        }
+        homes.insert(id.clone(), room.session.id.clone());
+        room.insert(self.connection.clone());
+    }
+}
+
+fn replace(
+    room: &mut Room,
+    homes: &mut Homes,
+    from: &ConnectionId,
+    to: &Connection,
+    now: Millis,
+) -> Step {
+    let there = room.listener(&to.id);
+    if room.listener(from).is_none() {
+        let is_repetition = there.is_some_and(|there| there.role == to.role);
+        return if is_repetition { Step::DONE } else { Step::STALE };
+    }
+    let is_taken = there.is_none() && homes.contains_key(&to.id);
+    if is_taken || to.role.target().is_none() || room.session.is_expired(now) {
+        return Step::STALE;
+    }
+    room.remove(from);
+    homes.remove(from);
+    homes.insert(to.id.clone(), room.session.id.clone());
+    room.insert(to.clone());
+    Step::DONE
+}
+
+fn touch(room: &mut Room, change: &Change) -> Step {
+    let Change::Touch { connection, was_seen, seen_at, beats, told, warned, extend } = change
+    else {
+        return Step::STALE;
+    };
+    let Some(row) = room.member(connection) else { return Step::STALE };
+    let is_repetition = row.seen_at == *seen_at
+        && row.beats == *beats
+        && (told.is_none() || row.told == *told)
+        && (!warned || row.warned);
+    let is_fresh = row.seen_at == *was_seen
+        && (told.is_none() || row.told.is_none())
+        && (!warned || !row.warned);
+    if !is_repetition && !is_fresh {
+        return Step::STALE;
+    }
+    room.note(connection, |row| {
+        row.seen_at = *seen_at;
+        row.beats = *beats;
+        row.told = told.or(row.told);
+        row.warned |= warned;
+    });
+    match extend {
+        Some((session, until)) if *session == room.session.id => {
+            if room.session.expires_at >= *until {
+                return Step::DONE;
+            }
+            room.session.expires_at = *until;
+            done_lasting(room)
+        }
+        Some(_) | None => Step::DONE,
+    }
+}
+
+fn retune(room: &mut Room, connection: &ConnectionId, target: Language) -> Step {
+    if room.listener(connection).is_none() {
+        return Step::STALE;
+    }
+    room.retune(connection, target);
+    Step::DONE
+}
+
+fn steer(
+    room: &mut Room,
+    connection: &ConnectionId,
+    was: (bool, bool),
+    becomes: (bool, bool),
+    now: Millis,
+) -> Step {
+    let session = &mut room.session;
+    if !session.is_spoken_by(connection) {
+        return Step::STALE;
+    }
+    let is = (session.paused, session.muted);
+    if is == becomes && session.last_state_change == now {
+        return Step::DONE;
+    }
+    if is != was {
+        return Step::STALE;
+    }
+    (session.paused, session.muted) = becomes;
+    session.last_state_change = now;
+    done_lasting(room)
+}
+
+fn lose(
+    room: &mut Room,
+    homes: &mut Homes,
+    connection: &ConnectionId,
+    until: Millis,
+    now: Millis,
+) -> Step {
+    if let Some(waiters) = &mut room.ending {
+        return Step::Busy(waiters.wait());
+    }
+    let lost = Speaker::Lost { until };
+    if room.session.speaker == lost && room.member(connection).is_none() {
+        return Step::DONE;
+    }
+    if !room.session.is_spoken_by(connection) {
+        return Step::STALE;
+    }
+    room.session.speaker = lost;
+    room.session.last_state_change = now;
+    room.remove(connection);
+    homes.remove(connection);
+    // Nothing of it is stored: after a restart every speaker is lost.
+    Step::DONE
+}
+
+fn done_lasting(room: &Room) -> Step {
+    let session = &room.session;
+    let lasting = Lasting {
+        id: session.id.clone(),
+        expires_at: session.expires_at,
+        paused: session.paused,
+        muted: session.muted,
+    };
+    Step::Settled(Applied::Done, Some(lasting))
+}
