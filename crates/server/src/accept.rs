@@ -1,0 +1,130 @@
+//! The accept loop: caps before anything is allocated, time limits on everything before the
+//! WebSocket is open.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ambo_core::SourceAddress;
+use axum::Router;
+use axum::extract::Request;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+use crate::http::Peer;
+use crate::node::Node;
+use crate::places::{NoPlace, Place};
+use crate::tls::Tls;
+
+/// How long the loop rests when the system has no more sockets to give.
+const OUT_OF_FILES_REST: Duration = Duration::from_millis(100);
+
+/// Accepts connections until told to stop.
+pub(crate) async fn run(
+    node: Arc<Node>,
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => admit(&node, stream, address, tls.as_ref(), &router),
+            Err(error) => rest(&error).await,
+        }
+    }
+}
+
+/// A connection that was reset before it was accepted concerns nobody; a lack of files does.
+async fn rest(error: &io::Error) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(
+            component = "accept",
+            operation = "accept",
+            errorCode = "ACCEPT",
+            %error,
+            "no connection can be accepted; is the limit on open files too low?"
+        );
+        tokio::time::sleep(OUT_OF_FILES_REST).await;
+    }
+}
+
+fn admit(
+    node: &Arc<Node>,
+    stream: TcpStream,
+    address: SocketAddr,
+    tls: Option<&Arc<Tls>>,
+    router: &Router,
+) {
+    let is_proxy = node.proxies.trusts(address.ip());
+    let source = (!is_proxy).then(|| SourceAddress::of(address.ip()));
+    let place = match node.places.take(source) {
+        Ok(place) => place,
+        Err(no_place) => return turn_away(stream, no_place, tls.is_some()),
+    };
+    let acceptor = tls.map(|tls| tls.acceptor());
+    let (node, router) = (Arc::clone(node), router.clone());
+    tokio::spawn(async move {
+        let Some(acceptor) = acceptor else {
+            return serve(&node, stream, address, place, router).await;
+        };
+        let limit = node.pace.handshake_timeout;
+        if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
+            serve(&node, stream, address, place, router).await;
+        }
+    });
+}
+
+/// Says why in one write, if the socket takes it; reads nothing.
+fn turn_away(stream: TcpStream, no_place: NoPlace, is_tls: bool) {
+    if is_tls {
+        return;
+    }
+    let (status, seconds) = match no_place {
+        NoPlace::InAll => ("503 Service Unavailable", 5),
+        NoPlace::ForSource => ("429 Too Many Requests", 10),
+    };
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\
+         Connection: close\r\n\r\n"
+    );
+    let _ = stream.try_write(answer.as_bytes());
+}
+
+async fn serve<S>(node: &Node, stream: S, address: SocketAddr, place: Place, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer = Peer { address, place: Arc::new(Mutex::new(Some(place))) };
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(peer.clone());
+        router.clone().call(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(node.pace.handshake_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(node.pace.max_header_size.max(MIN_BUFFER))
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades()
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(component = "http", operation = "serve", %error, "connection failed");
+    }
+}
+
+/// Header lines of one request; browsers send about twenty.
+const MAX_HEADERS: usize = 64;
+/// hyper takes no smaller buffer, in bytes.
+const MIN_BUFFER: usize = 8 * 1024;

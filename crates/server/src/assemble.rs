@@ -1,0 +1,147 @@
+//! Settings made into a node.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ambo_app::App;
+use ambo_app::ports::Store;
+use ambo_core::Terms;
+use ambo_hub::{Audio, Framing, Hub, HubSettings, Kind};
+use ambo_identity::{Identity, OidcSettings};
+use ambo_store_embedded::{EmbeddedSettings, EmbeddedStore};
+use ambo_wire::websocket::{self, close_code};
+use ambo_wire::{AudioFrame, audio};
+use anyhow::Context;
+use bytes::Bytes;
+use rustls::crypto::aws_lc_rs;
+
+use crate::clock::Clock;
+use crate::keys::WallClockKeys;
+use crate::live::Lives;
+use crate::measured::MeasuredStore;
+use crate::metrics::Metrics;
+use crate::node::{Node, Pace, Parts};
+use crate::outbox::LocalOutbox;
+use crate::places::Places;
+use crate::proxy::TrustedProxies;
+use crate::settings::Settings;
+
+/// What the kernel may keep for a listener out of the slow-listener policy's sight, in bytes; it
+/// doubles the number. With its own choice it hid minutes of audio.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// A node, and the store to be closed after it.
+pub(crate) struct Assembled {
+    pub(crate) node: Arc<Node>,
+    pub(crate) store: Arc<EmbeddedStore>,
+}
+
+/// Opens the store and the identity, starts the hub, and puts everything in its place.
+pub(crate) async fn assemble(settings: &Settings, clock: &Clock) -> anyhow::Result<Assembled> {
+    // Fails when it was done before, which is as good.
+    let _ = aws_lc_rs::default_provider().install_default();
+    let limits = settings.limits();
+    let opening = EmbeddedSettings {
+        directory: settings.data_dir.clone(),
+        speaker_grace: limits.speaker_grace,
+        now: clock.now(),
+    };
+    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&opening));
+    let store = Arc::new(opened.await?.context("the store cannot be opened")?);
+    let identity = identity(settings)?;
+    let jwks = identity.jwks_json().map(str::to_owned);
+    identity.warm(clock.wall()).await;
+
+    let mut metrics = Metrics::new();
+    let fanout = metrics.fanout.clone();
+    let hub = Arc::new(Hub::start(hub_settings(settings, clock, fanout)));
+    let wrapped = ambo_resilience::wrap(
+        Arc::clone(&store) as Arc<dyn Store>,
+        &ambo_resilience::Settings::default(),
+    );
+    metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health));
+    let metrics = Arc::new(metrics);
+    let lives = Arc::new(Lives::default());
+    let outbox = LocalOutbox { hub: Arc::clone(&hub), lives: Arc::clone(&lives) };
+    let measured = MeasuredStore { store: wrapped.store, metrics: Arc::clone(&metrics) };
+    let keys = WallClockKeys { identity, clock: clock.clone() };
+    let terms =
+        Terms { limits, languages: settings.languages.clone(), words: settings.words.clone() };
+    let node = Node::new(Parts {
+        app: App::new(Arc::new(measured), Arc::new(outbox), Arc::new(keys), terms),
+        hub,
+        lives,
+        places: Places::new(settings.max_connections, settings.max_connections_per_address),
+        metrics,
+        clock: clock.clone(),
+        proxies: TrustedProxies(settings.trusted_proxies.clone()),
+        jwks,
+        sizes: settings.sizes(),
+        pace: pace(settings),
+        send_buffer: SEND_BUFFER,
+    });
+    Ok(Assembled { node: Arc::new(node), store })
+}
+
+fn pace(settings: &Settings) -> Pace {
+    Pace {
+        heartbeat_interval: settings.heartbeat_interval,
+        audio_excess_timeout: settings.audio_excess_timeout,
+        handshake_timeout: settings.handshake_timeout,
+        drain_period: settings.drain_period,
+        max_header_size: settings.max_header_size,
+    }
+}
+
+fn identity(settings: &Settings) -> anyhow::Result<Identity> {
+    match &settings.oidc_issuer {
+        None => local_identity(&settings.data_dir),
+        Some(issuer) => {
+            let mut oidc = OidcSettings::new(issuer, settings.oidc_audience.clone());
+            oidc.jwks_url.clone_from(&settings.oidc_jwks_url);
+            Identity::oidc(oidc).context("oidc_issuer cannot be used")
+        }
+    }
+}
+
+fn local_identity(data_dir: &Path) -> anyhow::Result<Identity> {
+    Identity::local(data_dir).context("the server's own key cannot be opened")
+}
+
+fn hub_settings(
+    settings: &Settings,
+    clock: &Clock,
+    fanout: prometheus_client::metrics::histogram::Histogram,
+) -> HubSettings {
+    let slow_close = websocket::close(close_code::TRY_AGAIN_LATER, "slow consumer");
+    let mut hub = HubSettings::new(encode, slow_close);
+    hub.history.span = settings.history_duration;
+    hub.history.frames = settings.history_frames as usize;
+    hub.history.bytes = settings.history_size;
+    hub.queue.slow_after = settings.slow_listener_timeout;
+    hub.tick = settings.delivery_tick;
+    hub.clock = clock.for_hub();
+    hub.fanout = Some(Box::new(move |took| fanout.observe(took.as_secs_f64())));
+    hub
+}
+
+/// The WebSocket frame of a frame of audio: as it came, where it came in this framing.
+fn encode(audio: &Audio, framing: Framing) -> Bytes {
+    if let (Framing::Binary, Some(raw)) = (framing, &audio.raw) {
+        return websocket::binary(raw);
+    }
+    let frame = AudioFrame {
+        kind: match audio.kind {
+            Kind::Audio => audio::Kind::Audio,
+            Kind::Configuration => audio::Kind::Configuration,
+        },
+        language: audio.language,
+        sequence: audio.sequence,
+        captured_micros: audio.captured,
+        payload: audio.payload.clone(),
+    };
+    match framing {
+        Framing::Binary => websocket::binary_of(&[&frame.header(), &frame.payload]),
+        Framing::Json => websocket::text(&frame.encode_json(&audio.session, audio.received)),
+    }
+}

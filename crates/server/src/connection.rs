@@ -1,0 +1,390 @@
+//! One open connection: what is read from it, and what that leads to.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use ambo_app::Outcome;
+use ambo_core::event::{Departure, Via};
+use ambo_core::{
+    Arrival, Bucket, ConnectionId, Event, Grant, Intent, Millis, Notice, Operation, Rate, Refusal,
+    Reply, Role, SessionId, SourceAddress, Token,
+};
+use ambo_hub::{Framing, Outlet, Resume, Socket, Voice};
+use ambo_wire::websocket::{self, Decoder, Message, close_code};
+use ambo_wire::{Incoming, Resumed, ServerMessage};
+use bytes::Bytes;
+
+use crate::live::Live;
+use crate::logging::hashed;
+use crate::node::{Admission, Node};
+use crate::places::Place;
+
+mod audio;
+
+/// A connection that the rules have let in, before its socket is open.
+pub(crate) struct Admitted {
+    pub(crate) node: Arc<Node>,
+    pub(crate) id: ConnectionId,
+    pub(crate) source: SourceAddress,
+    pub(crate) framing: Framing,
+    pub(crate) role: Role,
+    pub(crate) session: SessionId,
+    pub(crate) reply: Reply,
+    pub(crate) grant: Option<Grant>,
+    pub(crate) admission: Admission,
+    pub(crate) notices: Vec<Notice>,
+    pub(crate) place: Place,
+}
+
+/// The reading side of an open connection. Kept small: there is one for every listener.
+struct Connection {
+    node: Arc<Node>,
+    live: Arc<Live>,
+    framing: Framing,
+    decoder: Decoder,
+    voice: Option<Voice>,
+    audio: Bucket,
+    /// Since when it has sent audio beyond its limit without a pause.
+    excess_since: Option<Millis>,
+    /// How much patience is left with messages beyond their limit.
+    patience: Bucket,
+    departure: Departure,
+    _place: Place,
+}
+
+/// Messages beyond their limit that are answered before the connection is closed.
+const PATIENCE: Rate = Rate::new(300, Millis::from_secs(30));
+
+/// Bytes read at once. On the thread, not on the connection.
+const SCRATCH: usize = 16 * 1024;
+
+thread_local! {
+    static READ: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into());
+}
+
+impl Admitted {
+    /// Serves the connection until it is gone.
+    pub(crate) async fn serve(self, socket: Socket, read_ahead: Bytes) {
+        let node = Arc::clone(&self.node);
+        let (mut connection, notices) = self.settle(socket);
+        node.app.notify(&notices, node.clock.now()).await;
+        drop(notices);
+        connection.read(&read_ahead).await;
+        connection.leave().await;
+    }
+
+    /// The socket never opened: what was decided is told, and then the member is lost.
+    pub(crate) async fn abandon(self) {
+        self.node.app.notify(&self.notices, self.node.clock.now()).await;
+        let arrival = departure(&self.node, &self.id, self.source, Departure::Lost);
+        tell_departure(&self.node, arrival).await;
+    }
+
+    /// Enters the connection and writes its first message, and after it all that follows.
+    fn settle(self, socket: Socket) -> (Connection, Vec<Notice>) {
+        let Self { node, id, source, framing, role, session, reply, grant, .. } = self;
+        let now = node.clock.now();
+        let live = Arc::new(Live {
+            id,
+            session,
+            is_speaker: role == Role::Speaker,
+            source,
+            outlet: node.hub.outlet(socket),
+            opened_at: now,
+            heard_at: AtomicU64::new(now.0),
+            pinged_at: AtomicU64::new(now.0),
+            age_told: AtomicU8::new(0),
+            retired_at: AtomicU64::new(0),
+        });
+        let mut connection = Connection {
+            live: Arc::clone(&live),
+            framing,
+            decoder: Decoder::new(node.sizes.message),
+            voice: None,
+            audio: Bucket::default(),
+            excess_since: None,
+            patience: Bucket::default(),
+            departure: Departure::Lost,
+            _place: self.place,
+            node,
+        };
+        connection.greet(reply, grant, self.admission);
+        connection.node.lives.enter(live);
+        (connection, self.notices)
+    }
+}
+
+impl Connection {
+    /// Writes the reply and seats the grant, in one order with all that is told to the session.
+    fn greet(&mut self, reply: Reply, grant: Option<Grant>, admission: Admission) {
+        match (admission, grant) {
+            (Admission::Floor(voice), _) => {
+                let last_sequence = self.node.hub.last_sequence(&self.live.session);
+                self.voice = Some(voice);
+                self.reply(reply, Resumed { last_sequence, replayed: 0 });
+            }
+            (Admission::Seat, Some(Grant::Hear { session, target, after, .. })) => {
+                let resume = after.map_or(Resume::Live, Resume::After);
+                let outlet = &self.live.outlet;
+                let greeting = |replayed| self.greeting(reply.clone(), replayed);
+                let place = (target, self.framing);
+                if self.node.hub.seat(outlet, &session, place, resume, greeting).is_err() {
+                    let message = self.node.lives.ended(&session).unwrap_or_default();
+                    self.greet_ended(reply, message);
+                }
+            }
+            (Admission::Ended(message), _) => self.greet_ended(reply, message),
+            (Admission::Seat | Admission::None, _) => self.reply(reply, Resumed::default()),
+        }
+    }
+
+    /// A listener's first message: the state in it is that of this moment.
+    fn greeting(&self, mut reply: Reply, replayed: usize) -> Bytes {
+        if let Reply::Joined { session, state, .. } = &mut reply {
+            *state = self.node.lives.latest_state(session, *state);
+        }
+        let resumed = Resumed { last_sequence: None, replayed: replayed as u32 };
+        let message = ServerMessage::of_reply(reply, resumed);
+        websocket::text(&message.encode(self.node.clock.now()))
+    }
+
+    /// The session ended between the decision and the open socket: both are told, in this order.
+    fn greet_ended(&self, reply: Reply, message: Bytes) {
+        self.reply(reply, Resumed::default());
+        self.live.outlet.send(message);
+        let close = websocket::close(close_code::NORMAL, "session ended");
+        self.live.outlet.close(close);
+    }
+
+    fn reply(&self, reply: Reply, resumed: Resumed) {
+        self.tell(ServerMessage::of_reply(reply, resumed));
+    }
+
+    fn tell(&self, message: ServerMessage) {
+        self.live.outlet.send(websocket::text(&message.encode(self.node.clock.now())));
+    }
+
+    /// Reads until the socket ends.
+    async fn read(&mut self, read_ahead: &[u8]) {
+        let mut messages = Vec::new();
+        let mut flow = self.decode(read_ahead, &mut messages);
+        loop {
+            for message in messages.drain(..) {
+                if self.on_message(message).await.is_break() {
+                    flow = ControlFlow::Break(());
+                }
+            }
+            if flow.is_break() {
+                return self.drain().await;
+            }
+            flow = match self.read_some(&mut messages) {
+                Ok(flow) => flow,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // A burst's room is not kept by a connection that has fallen silent.
+                    messages = Vec::new();
+                    if self.live.outlet.socket().readable().await.is_err() {
+                        return;
+                    }
+                    ControlFlow::Continue(())
+                }
+                Err(_) => return,
+            };
+        }
+    }
+
+    /// Takes what is there, through a buffer that all connections of this thread share.
+    fn read_some(&mut self, messages: &mut Vec<Message>) -> io::Result<ControlFlow<()>> {
+        READ.with_borrow_mut(|buffer| {
+            let count = self.live.outlet.socket().try_read(buffer)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.live.heard_at.store(self.node.clock.now().0, Ordering::Relaxed);
+            Ok(self.decode(&buffer[..count], messages))
+        })
+    }
+
+    fn decode(&mut self, mut input: &[u8], messages: &mut Vec<Message>) -> ControlFlow<()> {
+        loop {
+            match self.decoder.decode(&mut input) {
+                Ok(Some(message)) => messages.push(message),
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(violation) => {
+                    self.live.outlet.close(websocket::close_for(violation));
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+    }
+
+    /// Nothing more is wanted of this client: its bytes are thrown away until it is gone, or the
+    /// outlet ends the socket.
+    async fn drain(&mut self) {
+        loop {
+            let taken = READ.with_borrow_mut(|buffer| self.live.outlet.socket().try_read(buffer));
+            match taken {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.live.outlet.socket().readable().await.is_err() {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn on_message(&mut self, message: Message) -> ControlFlow<()> {
+        match message {
+            Message::Ping(payload) => self.live.outlet.send(websocket::pong(&payload)),
+            Message::Pong(_) => {}
+            Message::Close(close) => {
+                let code = close.map_or(close_code::NORMAL, |close| close.code);
+                if matches!(code, close_code::NORMAL | close_code::GOING_AWAY) {
+                    self.departure = Departure::Clean;
+                }
+                self.live.outlet.close(websocket::close(code, ""));
+                return ControlFlow::Break(());
+            }
+            Message::Binary(frame) => return self.on_frame(&frame),
+            Message::Text(text) => match Incoming::parse(&text, &self.node.sizes) {
+                Incoming::Audio(sent) => return self.on_sent_audio(sent),
+                Incoming::Event { intent, token } => {
+                    // Boxed, so that a silent listener's task does not hold room for it.
+                    return Box::pin(self.on_event(intent, token)).await;
+                }
+            },
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn on_event(&mut self, intent: Intent, token: Option<Token>) -> ControlFlow<()> {
+        let node = Arc::clone(&self.node);
+        let start = std::time::Instant::now();
+        let arrival = Arrival {
+            connection: self.live.id.clone(),
+            source: self.live.source,
+            via: Via::Message,
+            token,
+            intent,
+            stamp: node.clock.stamp(),
+        };
+        let _floor = match &arrival.intent {
+            Ok(Event::RefreshSpeaker { session }) => Some(node.floor_of(session).lock().await),
+            _ => None,
+        };
+        let Outcome { answer, notices, grant } = node.app.handle(&arrival).await;
+        let flow = match answer {
+            Ok(reply) => {
+                self.answer(reply, grant);
+                ControlFlow::Continue(())
+            }
+            Err(refusal) => self.refuse(&refusal),
+        };
+        if matches!(arrival.intent, Ok(Event::Heartbeat)) {
+            node.metrics.heartbeat.observe(start.elapsed().as_secs_f64());
+        }
+        node.app.notify(&notices, node.clock.now()).await;
+        flow
+    }
+
+    /// Writes the answer to a message, and does with audio what it grants.
+    fn answer(&mut self, reply: Option<Reply>, grant: Option<Grant>) {
+        let Some(reply) = reply else { return };
+        match grant {
+            Some(Grant::Speak { .. }) => {
+                self.node.metrics.refreshed("speaker", "completed");
+                self.live.retired_at.store(0, Ordering::Relaxed);
+                let admission = self.node.admit(grant.as_ref());
+                self.greet(reply, grant, admission);
+            }
+            Some(Grant::Hear { target, .. }) => {
+                self.live.retired_at.store(0, Ordering::Relaxed);
+                let greeting = self.greeting(reply.clone(), 0);
+                if self.node.hub.move_seat(&self.live.outlet, target, greeting).is_err() {
+                    self.reply(reply, Resumed::default());
+                }
+            }
+            None => {
+                if let Reply::Status(status) = &reply {
+                    let now = self.node.clock.now();
+                    self.node.lives.with_pulse(&status.session, |pulse| pulse.told(status, now));
+                }
+                self.reply(reply, Resumed::default());
+            }
+        }
+    }
+
+    /// Tells a refusal. One who goes on beyond a limit is sent away at last; a heartbeat refused
+    /// closes nothing.
+    fn refuse(&mut self, refusal: &Refusal) -> ControlFlow<()> {
+        self.node.metrics.refused(refusal);
+        let request_id = Some(hashed(&self.live.id));
+        self.tell(ServerMessage::of_refusal(refusal, request_id));
+        let is_flood = matches!(refusal, Refusal::RateLimitExceeded { operation, .. }
+            if *operation != Operation::Heartbeat);
+        match self.patience.take(PATIENCE, self.node.clock.now()) {
+            Ok(after) if is_flood => self.patience = after,
+            Err(_) if is_flood => return self.send_away(),
+            Ok(_) | Err(_) => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Closes a connection that goes on beyond its limits.
+    fn send_away(&self) -> ControlFlow<()> {
+        let close = websocket::close(close_code::POLICY_VIOLATION, "rate limit exceeded");
+        self.live.outlet.close(close);
+        ControlFlow::Break(())
+    }
+
+    /// The socket is gone, or soon will be: gives up the seat, and tells the rules.
+    async fn leave(self) {
+        let Self { node, live, departure: how, voice, _place, .. } = self;
+        if let Some(voice) = voice {
+            voice.revoke();
+        }
+        live.outlet.abort();
+        node.lives.leave(&live);
+        let arrival = departure(&node, &live.id, live.source, how);
+        drop((live, _place));
+        tell_departure(&node, arrival).await;
+    }
+}
+
+fn departure(node: &Node, id: &ConnectionId, source: SourceAddress, how: Departure) -> Arrival {
+    Arrival {
+        connection: id.clone(),
+        source,
+        via: Via::Server,
+        token: None,
+        intent: Ok(Event::Disconnect(how)),
+        stamp: node.clock.stamp(),
+    }
+}
+
+/// Tells the rules that a connection is gone; if the store does not take it, the timers try again.
+pub(crate) async fn tell_departure(node: &Node, arrival: Arrival) {
+    let outcome = Box::pin(node.app.handle(&arrival)).await;
+    match outcome.answer {
+        Ok(_) => node.app.notify(&outcome.notices, node.clock.now()).await,
+        Err(_) => node.departures.lock().push(arrival),
+    }
+}
+
+/// Refuses on an open socket, for a client that cannot read a refused handshake.
+pub(crate) async fn refuse_in_band(outlet: Arc<Outlet>, refusal: &Refusal, message: Bytes) {
+    outlet.send(message);
+    let code = match refusal.status() {
+        429 | 503 => close_code::TRY_AGAIN_LATER,
+        500 => close_code::INTERNAL_ERROR,
+        _ => close_code::POLICY_VIOLATION,
+    };
+    outlet.close(websocket::close(code, refusal.code()));
+    outlet.closed().await;
+    outlet.abort();
+}

@@ -1,0 +1,77 @@
+//! Logs: one JSON object a line, and nothing in it that names a person.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+
+use ambo_core::{ConnectionId, SourceAddress};
+use sha2::{Digest, Sha256};
+use tracing::Subscriber;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Keeps the log's writer alive; what is still waiting is written when it is dropped.
+#[derive(Debug)]
+pub struct LogGuard {
+    _worker: WorkerGuard,
+}
+
+/// Lines that were dropped because the log's reader was too slow: a full pipe must not stop the
+/// audio.
+static DROPPED: OnceLock<Dropped> = OnceLock::new();
+
+#[derive(Debug)]
+struct Dropped(tracing_appender::non_blocking::ErrorCounter);
+
+/// Starts logging to standard error with this filter, for the whole process.
+pub fn init(filter: &str) -> anyhow::Result<LogGuard> {
+    let (writer, worker) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
+    let _ = DROPPED.set(Dropped(writer.error_counter()));
+    tracing::subscriber::set_global_default(subscriber(filter, writer)?)?;
+    Ok(LogGuard { _worker: worker })
+}
+
+/// Copies the number of lost lines to where the metrics read it.
+pub(crate) fn report_dropped(to: &AtomicU64) {
+    if let Some(Dropped(counter)) = DROPPED.get() {
+        to.store(counter.dropped_lines() as u64, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// The same to any writer, for tests that read the log.
+pub fn subscriber<W>(filter: &str, writer: W) -> anyhow::Result<impl Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    Ok(tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(EnvFilter::try_new(filter)?)
+        .with_writer(writer)
+        .finish())
+}
+
+/// A connection's id as logs and request ids show it.
+pub(crate) fn hashed(connection: &ConnectionId) -> String {
+    hex(&Sha256::digest(connection.as_str()))
+}
+
+/// A source address as logs show it: the same for one address while the server runs, and no more
+/// to be turned back than the key that dies with it.
+pub(crate) fn hashed_source(source: &SourceAddress) -> String {
+    static KEY: OnceLock<[u8; 32]> = OnceLock::new();
+    let key = KEY.get_or_init(|| {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).unwrap_or_else(|error| panic!("no randomness: {error}"));
+        key
+    });
+    hex(&Sha256::new().chain_update(key).chain_update(source.as_bytes()).finalize())
+}
+
+/// The first 16 hexadecimal digits: enough to tell a day's connections apart.
+fn hex(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,164 @@
+//! What time drives: pings, silence, age, expiry, status, and what is to be tried again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ambo_core::event::Via;
+use ambo_core::notice::Status;
+use ambo_core::rules::{OfSession, Wanted};
+use ambo_core::{Arrival, Event, Millis};
+use ambo_wire::ServerMessage;
+use ambo_wire::websocket::{self, close_code};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::connection::tell_departure;
+use crate::live::Live;
+use crate::node::Node;
+use crate::tls::Tls;
+
+/// A connection whose member moved on is closed so long after, in case its client forgot it.
+const RETIRED_LINGER: Millis = Millis::from_secs(30);
+/// How often what need not be exact to the quarter second is looked at.
+const SLOW: Millis = Millis::from_secs(1);
+
+/// Runs until told to stop.
+pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
+    let mut slow_at = Millis::ZERO;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = node.clock.tick() => {}
+        }
+        let now = node.clock.now();
+        // A clock set back by hand must not stop the slow work.
+        let is_slow = now.since(slow_at) >= SLOW || now < slow_at;
+        for live in node.lives.all() {
+            look_at(&node, &live, now).await;
+        }
+        sweep(&node).await;
+        if is_slow {
+            slow_at = now;
+            tell_status(&node, now).await;
+            tell_departures(&node).await;
+            node.lives.tidy(now);
+            count(&node).await;
+            if let Some(tls) = &tls {
+                tls.reload();
+            }
+        }
+    }
+}
+
+/// One connection: silent for too long, too old, moved on, or in need of a ping.
+async fn look_at(node: &Node, live: &Arc<Live>, now: Millis) {
+    let limits = node.limits();
+    let heard_at = Millis(live.heard_at.load(Ordering::Relaxed));
+    let silence = now.since(heard_at);
+    let age = now.since(live.opened_at);
+    let is_over = |span: Millis, limit: Millis| !limit.is_zero() && span >= limit;
+    if is_over(silence, limits.heartbeat_timeout) {
+        // A peer that is silent will hardly read a close frame, but a stalled one may.
+        let close = websocket::close(close_code::GOING_AWAY, "heartbeat timeout");
+        return live.outlet.close(close);
+    }
+    if is_over(age, limits.connection_max_duration) {
+        let close = websocket::close(close_code::GOING_AWAY, "maximum age reached");
+        return live.outlet.close(close);
+    }
+    let retired_at = Millis(live.retired_at.load(Ordering::Relaxed));
+    if !retired_at.is_zero() {
+        if now.since(retired_at) >= RETIRED_LINGER {
+            live.outlet.close(websocket::close(close_code::NORMAL, "superseded"));
+        }
+        return;
+    }
+    tell_age(node, live, age).await;
+    ping(node, live, silence, now);
+}
+
+/// Asks the rules once at each age that may call for a word.
+async fn tell_age(node: &Node, live: &Live, age: Millis) {
+    let limits = node.limits();
+    let is_due = |at: Millis| !at.is_zero() && age >= at;
+    let due = u8::from(is_due(limits.connection_refresh))
+        + 2 * u8::from(is_due(limits.connection_warning));
+    if due & !live.age_told.fetch_or(due, Ordering::Relaxed) == 0 {
+        return;
+    }
+    handle(node, live, Event::Age).await;
+}
+
+fn ping(node: &Node, live: &Live, silence: Millis, now: Millis) {
+    let interval = Millis(node.pace.heartbeat_interval.as_millis() as u64);
+    let pinged_at = Millis(live.pinged_at.load(Ordering::Relaxed));
+    let is_idle = silence >= interval && now.since(pinged_at) >= interval;
+    if !interval.is_zero() && is_idle {
+        live.pinged_at.store(now.0, Ordering::Relaxed);
+        live.outlet.send(websocket::ping(b""));
+    }
+}
+
+/// An event of the server's own about a connection. A refusal means that it has no record any
+/// more, and that is no news.
+pub(crate) async fn handle(node: &Node, live: &Live, event: Event) {
+    let arrival = Arrival {
+        connection: live.id.clone(),
+        source: live.source,
+        via: Via::Server,
+        token: None,
+        intent: Ok(event),
+        stamp: node.clock.stamp(),
+    };
+    let outcome = node.app.handle(&arrival).await;
+    node.app.notify(&outcome.notices, node.clock.now()).await;
+}
+
+async fn sweep(node: &Node) {
+    let clock: &Clock = &node.clock;
+    if let Err(fault) = node.app.sweep(|| clock.stamp()).await {
+        tracing::warn!(
+            component = "timers",
+            operation = "sweep",
+            error = %fault,
+            "sessions that are over cannot be ended now; tried again"
+        );
+    }
+}
+
+/// Tells each speaker who listens, when that is worth a word.
+async fn tell_status(node: &Node, now: Millis) {
+    for speaker in node.lives.speakers() {
+        let session = speaker.session.clone();
+        let wanted =
+            Wanted { session: OfSession::Named(session), languages: true, ..Wanted::default() };
+        let Ok(seen) = node.app.store().load(&wanted).await else { continue };
+        let Some(found) = &seen.session else { continue };
+        let status = Status::of(found, seen.languages, now);
+        let due = node.lives.with_pulse(&status.session, |pulse| {
+            let due = pulse.due(&status, now)?;
+            pulse.told(&status, now);
+            Some(due)
+        });
+        if let Some(reason) = due.flatten() {
+            let message = ServerMessage::of_status(&status, reason).encode(now);
+            speaker.outlet.send(websocket::text(&message));
+        }
+    }
+}
+
+/// Departures that the store did not take when they happened.
+async fn tell_departures(node: &Node) {
+    let departures = std::mem::take(&mut *node.departures.lock());
+    for arrival in departures {
+        tell_departure(node, arrival).await;
+    }
+}
+
+async fn count(node: &Node) {
+    node.metrics.connections.set(node.lives.len() as i64);
+    if let Ok(totals) = node.app.store().totals().await {
+        node.metrics.active_sessions.set(totals.sessions as i64);
+        node.metrics.total_listeners.set(totals.listeners as i64);
+    }
+}
