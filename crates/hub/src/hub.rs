@@ -214,6 +214,11 @@ impl Hub {
         self.shards[0].counters()
     }
 
+    /// What it was started with.
+    pub fn settings(&self) -> &HubSettings {
+        self.shards[0].settings()
+    }
+
     fn find(&self, session: &SessionId) -> Result<Arc<Session>, NotOpen> {
         self.sessions.read().get(session).cloned().ok_or(NotOpen)
     }

@@ -349,3 +349,11 @@ impl Wake for Outlet {
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+impl Outlet {
+    /// How many frames its buffer has room for.
+    pub(crate) fn room_for_waiting(&self) -> usize {
+        self.queue.lock().room()
+    }
+}

@@ -81,8 +81,9 @@ impl Shard {
         self.post(|inbox| inbox.watched.push(outlet));
     }
 
+    /// Ends the task, and lets go of all that waited for it.
     pub fn stop(&self) {
-        self.post(|inbox| inbox.is_stopped = true);
+        self.post(|inbox| *inbox = Inbox { is_stopped: true, ..Inbox::default() });
     }
 
     /// All that has come in, unless it has been stopped.
@@ -224,5 +225,13 @@ impl Worker {
             sessions.read().values().for_each(|session| session.trim(now));
         }
         self.next_sweep = now + self.shard.settings().sweep;
+    }
+}
+
+#[cfg(test)]
+impl Worker {
+    /// Whether it remembers nobody.
+    pub fn is_idle(&self) -> bool {
+        self.groups.is_empty() && self.ready.is_empty() && self.watched.is_empty()
     }
 }

@@ -204,3 +204,10 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+impl Queue {
+    pub fn room(&self) -> usize {
+        self.entries.capacity()
+    }
+}
