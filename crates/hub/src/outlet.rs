@@ -104,6 +104,13 @@ impl Outlet {
         }
     }
 
+    /// Whether it is closing and all that it took is written: a peer that has said goodbye itself
+    /// need not be waited for.
+    pub fn is_written(&self) -> bool {
+        let queue = self.queue.lock();
+        !matches!(queue.state, State::Open) && queue.is_empty()
+    }
+
     /// Waits until the socket has been shut down from this side. A reading task need not wait for
     /// it: its socket reads as ended at that moment, and [`why`](Self::why) tells the rest.
     pub async fn closed(&self) -> Why {

@@ -52,6 +52,7 @@ struct Connection {
     /// How much patience is left with messages beyond their limit.
     patience: Bucket,
     departure: Departure,
+    has_said_goodbye: bool,
     _place: Place,
 }
 
@@ -108,6 +109,7 @@ impl Admitted {
             excess_since: None,
             patience: Bucket::default(),
             departure: Departure::Lost,
+            has_said_goodbye: false,
             _place: self.place,
             node,
         };
@@ -223,6 +225,9 @@ impl Connection {
     /// Nothing more is wanted of this client: its bytes are thrown away until it is gone, or the
     /// outlet ends the socket.
     async fn drain(&mut self) {
+        if self.has_said_goodbye && self.live.outlet.is_written() {
+            return;
+        }
         loop {
             let taken = READ.with_borrow_mut(|buffer| self.live.outlet.socket().try_read(buffer));
             match taken {
@@ -247,6 +252,7 @@ impl Connection {
                 if matches!(code, close_code::NORMAL | close_code::GOING_AWAY) {
                     self.departure = Departure::Clean;
                 }
+                self.has_said_goodbye = true;
                 self.live.outlet.close(websocket::close(code, ""));
                 return ControlFlow::Break(());
             }
