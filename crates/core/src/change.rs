@@ -2,6 +2,10 @@
 //!
 //! A change is applied whole or not at all, its guard is checked inside, and repeating an applied
 //! change is harmless. When its guard fails, what the rule saw is stale and it decides again.
+//!
+//! Every guard holds this too: a connection is a member of one session at most, and in one role.
+//! A change that would make it a second time what it already is elsewhere is stale, so that no
+//! member is ever taken from its session silently.
 
 use crate::bucket::Bucket;
 use crate::connection::{Connection, ConnectionId};
@@ -24,7 +28,8 @@ pub enum Change {
     },
     /// Makes a listener a member and counts it.
     /// Guard: the session is there, unexpired at `now`, and has fewer than `max` listeners.
-    /// A connection that is already a member of this session counts once.
+    /// A connection that is already a listener of this session counts once, keeps its record and
+    /// its place, and takes the language asked for.
     Admit {
         /// The listener's connection.
         connection: Connection,
@@ -33,7 +38,8 @@ pub enum Change {
         /// The moment of the guard.
         now: Millis,
     },
-    /// Makes `connection` the speaker's, drops the record of the one before, extends the session.
+    /// Makes `connection` the speaker's, drops the record of the one before, extends the session
+    /// (never shortens it).
     /// Guard: the session is there, unexpired, belongs to `owner`, and its speaker is `was`.
     Attach {
         /// The speaker's new connection (or its present one, which stays).
@@ -50,7 +56,7 @@ pub enum Change {
     /// Moves a listener's member to another connection; the count stays. When `to` is itself a
     /// member of the session already, two members become one and the count falls by one.
     /// Guard: the session is there and unexpired, and `from` is a listener of it (or `to` already
-    /// is and `from` is gone: a repetition).
+    /// is, in its language, and `from` is gone: a repetition).
     Move {
         /// The connection that is replaced; its record goes.
         from: ConnectionId,
@@ -60,8 +66,8 @@ pub enum Change {
         now: Millis,
     },
     /// Notes a sign of life or of age on a connection's row.
-    /// Guard: the connection is there, was seen last at `was_seen`, and `told` and `warned` are
-    /// not taken back.
+    /// Guard: the connection is there, was seen last at `was_seen`, and is not told or warned a
+    /// second time (or the row is as this very change leaves it: a repetition).
     Touch {
         /// Which connection.
         connection: ConnectionId,
@@ -88,7 +94,8 @@ pub enum Change {
         target: Language,
     },
     /// Pauses, resumes, mutes or unmutes.
-    /// Guard: the session is there, spoken by `connection`, and its flags are those of `was`.
+    /// Guard: the session is there, spoken by `connection`, and its flags are those of `was` (or
+    /// those of `becomes` since `now`: a repetition).
     Steer {
         /// Which session.
         session: SessionId,
@@ -110,7 +117,9 @@ pub enum Change {
         session: SessionId,
     },
     /// Drops a speaker's connection and awaits the speaker.
-    /// Guard: the session is spoken by `connection`; a repetition finds its record gone.
+    /// Guard: the session is spoken by `connection` (or awaits its speaker until `until`, and the
+    /// connection's record is gone: a repetition). One that was replaced meanwhile is stale, else
+    /// listeners would hear of the loss of a speaker who is there.
     Lose {
         /// Which session.
         session: SessionId,
@@ -122,7 +131,7 @@ pub enum Change {
         now: Millis,
     },
     /// Ends a session: from here on nothing of it can be seen, joined or counted.
-    /// Guard: see [`EndGuard`].
+    /// Guard: see [`EndGuard`]; of a session that is not there, there is nothing to be done.
     End {
         /// Which session.
         session: SessionId,

@@ -1,1 +1,7 @@
-//! What the tests share: the store suite, a simulated world, a server under test
+//! What the tests share: the suite every store passes, and a simulated world round the walk.
+//!
+//! Nothing here is part of the product. Everything panics where a promise is broken, with what was
+//! expected in the message.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+pub mod store_suite;
