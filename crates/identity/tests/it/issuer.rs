@@ -221,7 +221,7 @@ async fn a_silent_issuer_is_given_up() {
     let verdict = verdict(&issuer.believer(), &token, NOW).await;
     assert!(matches!(verdict, Unavailable(_)), "{verdict:?}");
     let took = started.elapsed();
-    assert!((4..9).contains(&took.as_secs()), "{took:?}");
+    assert!((4..30).contains(&took.as_secs()), "{took:?}");
 }
 
 #[tokio::test]

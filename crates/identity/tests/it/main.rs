@@ -5,5 +5,6 @@
 mod garbage;
 mod issuer;
 mod local;
+mod tls;
 mod tokens;
 mod world;

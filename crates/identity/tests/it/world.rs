@@ -20,8 +20,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 pub const NOW: Millis = Millis(1_700_000_000_000);
 pub const NOW_SECS: u64 = NOW.0 / 1_000;
@@ -48,14 +49,26 @@ pub enum Answer {
 impl Issuer {
     /// An issuer that knows no page yet.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// The same, behind TLS if there is an acceptor.
+    pub async fn start_with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let base = format!("{scheme}://{}", listener.local_addr().unwrap());
         let answers = Arc::<Mutex<HashMap<String, Answer>>>::default();
         let asked = Arc::<AtomicUsize>::default();
         let issuer = Self { base, answers: answers.clone(), asked: asked.clone() };
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                tokio::spawn(answer(socket, answers.clone(), asked.clone()));
+                let (answers, asked, tls) = (answers.clone(), asked.clone(), tls.clone());
+                tokio::spawn(async move {
+                    let Some(tls) = tls else { return answer(socket, answers, asked).await };
+                    if let Ok(socket) = tls.accept(socket).await {
+                        answer(socket, answers, asked).await;
+                    }
+                });
             }
         });
         issuer
@@ -97,7 +110,7 @@ impl Issuer {
 }
 
 async fn answer(
-    mut socket: TcpStream,
+    mut socket: impl AsyncRead + AsyncWrite + Unpin,
     answers: Arc<Mutex<HashMap<String, Answer>>>,
     asked: Arc<AtomicUsize>,
 ) {
@@ -135,6 +148,7 @@ async fn answer(
         Answer::Silence => return tokio::time::sleep(Duration::from_secs(60)).await,
     };
     let _ = socket.write_all(text.as_bytes()).await;
+    let _ = socket.shutdown().await;
 }
 
 /// A private key, which signs by itself.
