@@ -1,1 +1,0 @@
-//! Benchmarks of the hot paths, beside their floor
