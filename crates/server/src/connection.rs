@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::live::Live;
 use crate::logging::hashed;
 use crate::node::{Admission, Node};
+use crate::outbox::session_close;
 use crate::places::Place;
 
 mod audio;
@@ -67,14 +68,13 @@ thread_local! {
 }
 
 impl Admitted {
-    /// Serves the connection until it is gone.
+    /// Takes the connection up, and leaves it to a task of its own, which is as small as a silent
+    /// listener's should be.
     pub(crate) async fn serve(self, socket: Socket, read_ahead: Bytes) {
         let node = Arc::clone(&self.node);
-        let (mut connection, notices) = self.settle(socket);
+        let (connection, notices) = self.settle(socket);
         node.app.notify(&notices, node.clock.now()).await;
-        drop(notices);
-        connection.read(&read_ahead).await;
-        connection.leave().await;
+        tokio::spawn(connection.live_out(read_ahead));
     }
 
     /// The socket never opened: what was decided is told, and then the member is lost.
@@ -113,8 +113,12 @@ impl Admitted {
             _place: self.place,
             node,
         };
+        let is_told = matches!(self.admission, Admission::Ended(_));
         connection.greet(reply, grant, self.admission);
-        connection.node.lives.enter(live);
+        match connection.node.lives.enter(live) {
+            Some(message) if !is_told => connection.tell_end(message),
+            Some(_) | None => {}
+        }
         (connection, self.notices)
     }
 }
@@ -156,9 +160,12 @@ impl Connection {
     /// The session ended between the decision and the open socket: both are told, in this order.
     fn greet_ended(&self, reply: Reply, message: Bytes) {
         self.reply(reply, Resumed::default());
+        self.tell_end(message);
+    }
+
+    fn tell_end(&self, message: Bytes) {
         self.live.outlet.send(message);
-        let close = websocket::close(close_code::NORMAL, "session ended");
-        self.live.outlet.close(close);
+        self.live.outlet.close(session_close());
     }
 
     fn reply(&self, reply: Reply, resumed: Resumed) {
@@ -167,6 +174,12 @@ impl Connection {
 
     fn tell(&self, message: ServerMessage) {
         self.live.outlet.send(websocket::text(&message.encode(self.node.clock.now())));
+    }
+
+    /// Reads until the socket ends, and tells the rules that it has.
+    async fn live_out(mut self, read_ahead: Bytes) {
+        self.read(&read_ahead).await;
+        Box::pin(self.leave()).await;
     }
 
     /// Reads until the socket ends.
@@ -348,17 +361,17 @@ impl Connection {
         ControlFlow::Break(())
     }
 
-    /// The socket is gone, or soon will be: gives up the seat, and tells the rules.
+    /// The socket is gone, or soon will be: gives up the seat, and tells the rules. The connection
+    /// is open, as far as others can see, until they know.
     async fn leave(self) {
         let Self { node, live, departure: how, voice, _place, .. } = self;
         if let Some(voice) = voice {
             voice.revoke();
         }
         live.outlet.abort();
-        node.lives.leave(&live);
         let arrival = departure(&node, &live.id, live.source, how);
-        drop((live, _place));
         tell_departure(&node, arrival).await;
+        node.lives.leave(&live);
     }
 }
 
@@ -375,7 +388,7 @@ fn departure(node: &Node, id: &ConnectionId, source: SourceAddress, how: Departu
 
 /// Tells the rules that a connection is gone; if the store does not take it, the timers try again.
 pub(crate) async fn tell_departure(node: &Node, arrival: Arrival) {
-    let outcome = Box::pin(node.app.handle(&arrival)).await;
+    let outcome = node.app.handle(&arrival).await;
     match outcome.answer {
         Ok(_) => node.app.notify(&outcome.notices, node.clock.now()).await,
         Err(_) => node.departures.lock().push(arrival),

@@ -26,6 +26,11 @@ impl Peer {
     pub(crate) fn take_place(&self) -> Option<Place> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    /// A refused request leaves its TCP connection, and so its place, as it was.
+    pub(crate) fn give_back(&self, place: Place) {
+        *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+    }
 }
 
 /// All routes.

@@ -57,14 +57,18 @@ struct Ended {
 const KEEP_ENDED: Millis = Millis::from_secs(120);
 
 impl Lives {
-    /// Enters a connection once its socket is open.
-    pub(crate) fn enter(&self, live: Arc<Live>) {
+    /// Enters a connection once its socket is open. If it is the speaker's and its session has
+    /// ended since it was let in, nobody has told it: says what to tell.
+    pub(crate) fn enter(&self, live: Arc<Live>) -> Option<Bytes> {
+        let mut ended = None;
         if live.is_speaker
             && let Some(desk) = self.desks.lock().get_mut(&live.session)
         {
             desk.speaker = Some(Arc::clone(&live));
+            ended = desk.ended.as_ref().map(|ended| ended.message.clone());
         }
         self.by_id.lock().insert(live.id.clone(), live);
+        ended
     }
 
     /// Forgets a connection whose socket is gone.
@@ -90,29 +94,15 @@ impl Lives {
         self.by_id.lock().len()
     }
 
-    /// Runs `open` for a session that has not ended, under the lock that an end takes: whoever
-    /// comes after the end does not open the session again. Says how it ended, if it has.
-    pub(crate) fn open_desk(
-        &self,
-        session: &SessionId,
-        state: BroadcastState,
-        now: Millis,
-        open: impl FnOnce(),
-    ) -> Result<(), Bytes> {
-        let mut desks = self.desks.lock();
-        let desk = desks.entry(session.clone()).or_insert_with(|| Desk {
+    /// Sets up the desk of a session that somebody here is let into; that of an ended one stays as
+    /// it is.
+    pub(crate) fn open_desk(&self, session: &SessionId, state: BroadcastState, now: Millis) {
+        self.desks.lock().entry(session.clone()).or_insert_with(|| Desk {
             state,
             speaker: None,
             pulse: StatusPulse::new(now),
             ended: None,
         });
-        match &desk.ended {
-            Some(ended) => Err(ended.message.clone()),
-            None => {
-                open();
-                Ok(())
-            }
-        }
     }
 
     /// Forgets that a session with this id has ended: the id was just given to a new one.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use ambo_app::App;
-use ambo_core::{Arrival, BroadcastState, Grant, Limits, SessionId};
+use ambo_core::{Arrival, BroadcastState, Grant, Language, Limits, SessionId};
 use ambo_hub::{Hub, Voice};
 use ambo_wire::Sizes;
 use bytes::Bytes;
@@ -131,36 +131,44 @@ impl Node {
 
     /// Turns a grant into a right to speak or to be seated, at once, before the socket is open.
     pub(crate) fn admit(&self, grant: Option<&Grant>) -> Admission {
+        let (session, floor, state) = match grant {
+            Some(Grant::Speak { session, language, state }) => (session, *language, *state),
+            Some(Grant::Hear { session, floor, state, .. }) => (session, *floor, *state),
+            None => return Admission::None,
+        };
+        if let Err(message) = self.open(session, floor, state) {
+            return Admission::Ended(message);
+        }
         match grant {
-            Some(Grant::Speak { session, language, state }) => {
-                match self.open(session, *language, *state) {
-                    Ok(()) => self.hub.voice(session).map_or_else(
-                        |_| Admission::Ended(self.lives.ended(session).unwrap_or_default()),
-                        Admission::Floor,
-                    ),
-                    Err(message) => Admission::Ended(message),
-                }
-            }
-            Some(Grant::Hear { session, floor, state, .. }) => {
-                match self.open(session, *floor, *state) {
-                    Ok(()) => Admission::Seat,
-                    Err(message) => Admission::Ended(message),
-                }
-            }
-            None => Admission::None,
+            Some(Grant::Speak { .. }) => self.hub.voice(session).map_or_else(
+                |_| Admission::Ended(self.lives.ended(session).unwrap_or_default()),
+                Admission::Floor,
+            ),
+            Some(Grant::Hear { .. }) | None => Admission::Seat,
         }
     }
 
+    /// Opens a session in the hub, unless it has ended. An end notes itself at the desk before it
+    /// takes the session out of the hub, so looking at the desk both before and after opening
+    /// leaves no ended session open.
     fn open(
         &self,
         session: &SessionId,
-        floor: ambo_core::Language,
+        floor: Language,
         state: BroadcastState,
     ) -> Result<(), Bytes> {
-        let open = || self.hub.open(session, floor, gate(state));
-        self.lives.open_desk(session, state, self.clock.now(), open)?;
-        // An open session's gate is not touched by `open`: a speaker who is back opens it by the
-        // notice that follows, and one who refreshes leaves it as it is.
-        Ok(())
+        self.lives.open_desk(session, state, self.clock.now());
+        if let Some(message) = self.lives.ended(session) {
+            return Err(message);
+        }
+        self.hub.open(session, floor, gate(state));
+        match self.lives.ended(session) {
+            None => Ok(()),
+            Some(message) => {
+                // The end was told in between, or is about to be: nobody is to be left behind.
+                let _ = self.hub.end(session, message.clone(), crate::outbox::session_close());
+                Err(message)
+            }
+        }
     }
 }

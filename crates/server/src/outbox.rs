@@ -57,7 +57,7 @@ impl LocalOutbox {
         };
         let Some(message) = encode(tidings, session, now) else { return };
         let speaker = self.lives.end_desk(session, message.clone(), now);
-        let close = websocket::close(close_code::NORMAL, "session ended");
+        let close = session_close();
         if let Some(speaker) = speaker {
             speaker.outlet.send(message.clone());
             speaker.outlet.close(close.clone());
@@ -65,6 +65,11 @@ impl LocalOutbox {
         // A session nobody here is in has nobody to tell.
         let _ = self.hub.end(session, message, close);
     }
+}
+
+/// The close frame after a `sessionEnded`.
+pub(crate) fn session_close() -> Bytes {
+    websocket::close(close_code::NORMAL, "session ended")
 }
 
 /// Whether audio flows in this state.

@@ -46,8 +46,9 @@ pub(crate) async fn answer(node: Arc<Node>, peer: Peer, mut request: Request) ->
         on_upgrade,
         accept: handshake.accept,
         start: Instant::now(),
+        peer,
     };
-    let place = match knock.place(&peer) {
+    let place = match knock.place() {
         Ok(place) => place,
         Err(refusal) => return knock.refuse(node, &refusal, None),
     };
@@ -69,12 +70,13 @@ struct Knock {
     on_upgrade: OnUpgrade,
     accept: String,
     start: Instant,
+    peer: Peer,
 }
 
 impl Knock {
-    fn place(&self, peer: &Peer) -> Result<Place, Refusal> {
+    fn place(&self) -> Result<Place, Refusal> {
         let unavailable = || Refusal::ServiceUnavailable { service: "node", retry_after: 1 };
-        let mut place = peer.take_place().ok_or_else(unavailable)?;
+        let mut place = self.peer.take_place().ok_or_else(unavailable)?;
         match place.assign(self.source) {
             Ok(()) => Ok(place),
             Err(NoPlace::InAll) => Err(unavailable()),
@@ -148,6 +150,9 @@ impl Knock {
         node.metrics.refused(refusal);
         let request_id = Some(hashed(&self.id));
         if !self.is_ambo {
+            if let Some(place) = place {
+                self.peer.give_back(place);
+            }
             let status = StatusCode::from_u16(refusal.status());
             let body = ErrorBody::of(refusal, request_id);
             let body = serde_json::to_string(&body).unwrap_or_default();

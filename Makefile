@@ -1,0 +1,61 @@
+# Every target explains itself: make help.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+PYTHON ?= python3
+VENV ?= $(CURDIR)/.venv
+AMBO_BIN ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/ambo
+export AMBO_BIN
+
+.PHONY: help
+help: ## Explain every target
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: ## Install the ambo binary into ~/.cargo/bin
+	$(CARGO) install --locked --path crates/cli
+
+.PHONY: run
+run: need-rust ## Build and start the server with a demo session that anyone can listen to
+	$(CARGO) run --locked -p ambo-cli -- serve --demo
+
+.PHONY: test
+test: test-rust ## Install what the tests need and run all of them
+	@echo 'All tests have passed.'
+
+.PHONY: test-rust
+test-rust: need-rust ## Run the tests of the Rust workspace
+	$(CARGO) test --locked --workspace
+
+.PHONY: lint
+lint: need-rust ## Check format, lints and layers, without changing anything
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: format
+format: ## Format all code
+	$(CARGO) fmt --all
+
+.PHONY: docs
+docs: need-rust ## Make the API reference in target/doc; broken links fail
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+.PHONY: audit
+audit: need-rust ## Check the licences and sources of all dependencies with cargo-deny
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+
+.PHONY: bench
+bench: need-rust ## Measure the hot paths beside their floor (about five minutes)
+	$(CARGO) run --locked --release -p ambo-bench -- all
+
+.PHONY: clean
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	rm -rf $(VENV) clients/javascript/node_modules clients/python/dist clients/javascript/dist
+
+.PHONY: need-rust
+need-rust:
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is needed: see https://rustup.rs'; exit 1; }
+	@command -v cc >/dev/null || { echo 'A C compiler is needed: apt-get install gcc'; exit 1; }
