@@ -22,6 +22,8 @@
 mod buckets;
 mod database;
 mod error;
+#[cfg(test)]
+mod tests;
 mod world;
 mod writer;
 
@@ -81,6 +83,14 @@ impl EmbeddedStore {
     /// Opens a data directory and brings back the sessions that have not ended. Blocks for some
     /// milliseconds.
     pub fn open(settings: &EmbeddedSettings) -> Result<Self, OpenError> {
+        Self::open_with(settings, |_| {})
+    }
+
+    /// The same, with a last word on the file before it is used.
+    fn open_with(
+        settings: &EmbeddedSettings,
+        prepare: impl FnOnce(&Database),
+    ) -> Result<Self, OpenError> {
         let directory = &settings.directory;
         let unusable = |source| OpenError::Directory { path: directory.clone(), source };
         make_directory(directory).map_err(unusable)?;
@@ -89,6 +99,7 @@ impl EmbeddedStore {
         make_private(&path).map_err(unusable)?;
         let mut database = Database::open(&path)?;
         let kept = database.read(&path, settings.now, settings.speaker_grace)?;
+        prepare(&database);
         // The new files' names are to survive a loss of power as well.
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)?;
 

@@ -17,6 +17,7 @@ pub(super) fn decide(
     seen: &Seen,
 ) -> Result<Decision, Refusal> {
     let session = seen.live(session, actor.stamp.now)?;
+    seen.must_be_free_for(&session.id)?;
     must_serve(target, session, terms)?;
     let change = admit(session, target, actor, terms, seen)?;
     let reply = Reply::Joined {
@@ -127,6 +128,17 @@ mod tests {
         seen.session.as_mut().unwrap().listeners = 500;
         seen.own = Some(world.listener("c2"));
         assert!(join(&world, es(), &seen).is_ok());
+    }
+
+    #[test]
+    fn a_member_of_something_else_does_not_join() {
+        let world = World::new();
+        let other = SessionId::parse("gentle-river-100").unwrap();
+        let elsewhere = Connection { session: other, ..world.listener("c2") };
+        for own in [elsewhere, world.speaker("c2")] {
+            let seen = Seen { own: Some(own), ..world.seen() };
+            assert_eq!(join(&world, es(), &seen), Err(Refusal::Forbidden));
+        }
     }
 
     #[test]

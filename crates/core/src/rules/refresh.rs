@@ -103,10 +103,7 @@ pub(super) fn listener(
     seen: &Seen,
 ) -> Result<Decision, Refusal> {
     let session = seen.live(asked.session, actor.stamp.now)?;
-    let is_elsewhere = |own: &Connection| own.session != session.id || own.role == Role::Speaker;
-    if seen.own.as_ref().is_some_and(is_elsewhere) {
-        return Err(Refusal::Forbidden);
-    }
+    seen.must_be_free_for(&session.id)?;
     must_serve(asked.target, session, terms)?;
     let (change, notices) = match (replaced(asked, seen), &seen.own) {
         (Some(old), own) => take_over(old, own.as_ref(), asked.target, actor),

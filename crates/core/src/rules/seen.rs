@@ -91,6 +91,13 @@ impl Seen {
         live.ok_or_else(|| Refusal::SessionNotFound { session: id.clone() })
     }
 
+    /// The refusal of a connection that is a member already, but not as a listener of this session.
+    pub(super) fn must_be_free_for(&self, session: &SessionId) -> Result<(), Refusal> {
+        let is_elsewhere = |own: &Connection| own.session != *session || own.role == Role::Speaker;
+        let is_taken = self.own.as_ref().is_some_and(is_elsewhere);
+        if is_taken { Err(Refusal::Forbidden) } else { Ok(()) }
+    }
+
     /// The connection's own record, or the refusal for one that has none.
     pub(super) fn own(&self) -> Result<&Connection, Refusal> {
         self.own.as_ref().ok_or(Refusal::ConnectionNotFound)
