@@ -4,6 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 PYTHON ?= python3
+TOOLS ?= $(or $(AMBO_TOOLS),$(CURDIR)/target/tools)
 VENV ?= $(CURDIR)/.venv
 AMBO_BIN ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/ambo
 export AMBO_BIN
@@ -43,8 +44,9 @@ docs: need-rust ## Make the API reference in target/doc; broken links fail
 
 .PHONY: audit
 audit: need-rust ## Check the licences and sources of all dependencies with cargo-deny
-	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
-	$(CARGO) deny --locked check bans licenses sources
+	PATH="$(TOOLS)/bin:$$PATH"; command -v cargo-deny >/dev/null || \
+	  $(CARGO) install --locked --debug --root $(TOOLS) cargo-deny@0.20.2; \
+	  cargo-deny --locked check bans licenses sources
 
 .PHONY: bench
 bench: need-rust ## Measure the hot paths beside their floor (about five minutes)
