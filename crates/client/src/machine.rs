@@ -1,0 +1,341 @@
+//! The machine: inputs in, effects out. It has no socket, no clock and no randomness of its own.
+//!
+//! ```text
+//!            ┌──────────── Down (waits) ◀───────────┐
+//!            ▼                                      │ lost
+//! Idle ─▶ Opening ── first message ──▶ Up ──────────┤
+//!            │                          ▲           │ ended, left, refused
+//!            └─ refused ─▶ Done ◀───────┼───────────┘
+//!                                       │ switched
+//!            beside Up: Refresh { Opening | Waiting }
+//! ```
+//!
+//! A refresh makes before it breaks: the second socket is opened while the first one serves, and
+//! becomes the first when the server has answered on it.
+
+mod connect;
+mod hear;
+mod receive;
+mod refresh;
+mod speak;
+
+use ambo_core::{Language, Millis, QualityTier, SessionId};
+use ambo_wire::server_message::State;
+
+use crate::backoff::Backoff;
+use crate::dice::Dice;
+use crate::effect::{Effect, Message};
+use crate::event::{Closed, Event};
+use crate::frames::Frames;
+use crate::input::{Command, Framing, Input, SocketId};
+use crate::order::Order;
+use crate::pulse::{Due, Pulse};
+use crate::timing::Timing;
+
+/// What a client is in its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Makes a session, or takes one up, and speaks in it.
+    Speaker {
+        /// The session to take up; `None` makes one.
+        session: Option<SessionId>,
+        /// What is spoken.
+        language: Language,
+        /// What the session is to be.
+        quality: QualityTier,
+    },
+    /// Joins a session and hears it.
+    Listener {
+        /// Which.
+        session: SessionId,
+        /// What to hear.
+        language: Language,
+    },
+}
+
+/// One member of one session, over as many connections as it takes.
+#[derive(Debug)]
+pub struct Machine {
+    timing: Timing,
+    session: Option<String>,
+    part: Part,
+    link: Link,
+    refresh: Option<Refresh>,
+    backoff: Backoff,
+    /// When the connection was lost that is not back yet.
+    lost_at: Option<Millis>,
+    leaving: Option<Leaving>,
+    sockets: u64,
+    now: Millis,
+    dice: Dice,
+    effects: Vec<Effect>,
+}
+
+/// What only a speaker or only a listener has.
+#[derive(Debug)]
+enum Part {
+    Speaker(Box<Speaking>),
+    Listener(Hearing),
+}
+
+#[derive(Debug)]
+struct Speaking {
+    language: Language,
+    quality: QualityTier,
+    frames: Frames,
+    /// What the server says.
+    state: State,
+    /// What the user wants and the server has not confirmed.
+    wish: Wish,
+}
+
+#[derive(Debug, Default)]
+struct Wish {
+    paused: Option<bool>,
+    muted: Option<bool>,
+}
+
+#[derive(Debug)]
+struct Hearing {
+    /// What the user wants to hear.
+    target: String,
+    /// What the server has agreed to.
+    confirmed: Option<String>,
+    refresh_token: Option<String>,
+    order: Order,
+}
+
+/// The connection that serves, or the way to it.
+#[derive(Debug)]
+enum Link {
+    Idle,
+    Opening(Opening),
+    Up(Up),
+    Down { retry_at: Millis },
+    Done,
+}
+
+/// A socket whose first message is awaited.
+#[derive(Clone, Debug)]
+struct Opening {
+    socket: SocketId,
+    framing: Framing,
+    until: Millis,
+}
+
+#[derive(Debug)]
+struct Up {
+    socket: SocketId,
+    framing: Framing,
+    since: Millis,
+    pulse: Pulse,
+    /// Frames the shell has not yet written.
+    in_flight: usize,
+}
+
+/// The second socket of a refresh.
+#[derive(Debug)]
+struct Refresh {
+    stage: Stage,
+    backoff: Backoff,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Opening(Opening),
+    Waiting {
+        until: Millis,
+    },
+    /// The server's no would be the same again; the first socket serves until it is closed.
+    Refused,
+}
+
+/// The session is to be ended by its speaker.
+#[derive(Debug)]
+struct Leaving {
+    reason: Option<String>,
+    is_told: bool,
+    until: Millis,
+}
+
+/// The socket an input came from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    First,
+    Second,
+    /// One that was given up. What it does changes nothing.
+    Former,
+}
+
+impl Machine {
+    /// A machine that has not begun; it waits for [`Input::Start`].
+    pub fn new(role: Role, timing: Timing) -> Self {
+        let (session, part) = match role {
+            Role::Speaker { session, language, quality } => {
+                (session, Part::Speaker(Box::new(Speaking::new(language, quality))))
+            }
+            Role::Listener { session, language } => {
+                (Some(session), Part::Listener(Hearing::new(language)))
+            }
+        };
+        Self {
+            timing,
+            session: session.map(|id| id.to_string()),
+            part,
+            link: Link::Idle,
+            refresh: None,
+            backoff: Backoff::default(),
+            lost_at: None,
+            leaving: None,
+            sockets: 0,
+            now: Millis::ZERO,
+            dice: Dice::default(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes an input and tells what is to be done for it, in this order. `now` is any clock that
+    /// only goes forward; `entropy` is a fresh random number.
+    pub fn handle(&mut self, input: Input, now: Millis, entropy: u64) -> Vec<Effect> {
+        if matches!(self.link, Link::Done) {
+            return Vec::new();
+        }
+        self.now = self.now.max(now);
+        self.dice = Dice::new(entropy);
+        self.take(input);
+        self.look_at_the_clock();
+        self.speak();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Input::Tick`] is wanted at the latest.
+    pub fn deadline(&self) -> Option<Millis> {
+        let link = match &self.link {
+            Link::Opening(opening) => Some(opening.until),
+            Link::Up(up) => Some(up.pulse.deadline(&self.timing)),
+            Link::Down { retry_at } => Some(*retry_at),
+            Link::Idle => None,
+            Link::Done => return None,
+        };
+        let refresh = match self.refresh.as_ref().map(|refresh| &refresh.stage) {
+            Some(Stage::Opening(opening)) => Some(opening.until),
+            Some(Stage::Waiting { until }) => Some(*until),
+            Some(Stage::Refused) | None => None,
+        };
+        let leaving = self.leaving.as_ref().map(|leaving| leaving.until);
+        [link, refresh, leaving, self.speech_deadline()].into_iter().flatten().min()
+    }
+
+    /// The session, once it is known.
+    pub fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// Whether [`Event::Closed`] was delivered.
+    pub fn is_done(&self) -> bool {
+        matches!(self.link, Link::Done)
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Start => self.start(),
+            Input::Opened { socket, framing } => self.opened(socket, framing),
+            Input::Text { socket, text } => self.text(socket, &text),
+            Input::Binary { socket, bytes } => self.binary(socket, &bytes),
+            Input::Ping { socket } => self.heard(socket),
+            Input::Pong { socket } => self.ponged(socket),
+            Input::Written { socket, frames } => self.written(socket, frames),
+            Input::Closed { socket, code, reason } => self.closed(socket, code, &reason),
+            Input::Failed { socket, failure } => self.failed(socket, failure),
+            Input::Command(command) => self.command(command),
+            Input::Tick => {}
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Send(frame) => self.say(frame),
+            Command::Control { control, message } => self.control(control, message),
+            Command::Status => self.ask_status(),
+            Command::End { reason } => self.end(reason),
+            Command::ChangeLanguage { target } => self.change_language(target),
+            Command::Leave => self.leave(),
+            Command::Wake => self.wake(),
+        }
+    }
+
+    fn look_at_the_clock(&mut self) {
+        // First the refresh: what becomes of a lost link depends on it.
+        self.look_at_the_refresh();
+        self.look_at_the_link();
+        self.look_at_the_end();
+    }
+
+    fn look_at_the_link(&mut self) {
+        match &mut self.link {
+            Link::Idle | Link::Done => {}
+            Link::Opening(opening) if opening.until <= self.now => self.opening_too_slow(),
+            Link::Opening(_) => {}
+            Link::Down { retry_at } if *retry_at <= self.now => self.open_again(),
+            Link::Down { .. } => {}
+            Link::Up(up) => {
+                let socket = up.socket;
+                while let Link::Up(up) = &mut self.link {
+                    match up.pulse.due(self.now, &self.timing, &mut self.dice) {
+                        None => break,
+                        Some(Due::Ping) => self.effects.push(Effect::Ping { socket }),
+                        Some(Due::Beat) => self.beat(socket),
+                        Some(Due::Lost) => self.silent(socket),
+                    }
+                }
+            }
+        }
+    }
+
+    fn origin(&self, socket: SocketId) -> Origin {
+        let first = match &self.link {
+            Link::Opening(opening) => Some(opening.socket),
+            Link::Up(up) => Some(up.socket),
+            Link::Idle | Link::Down { .. } | Link::Done => None,
+        };
+        if first == Some(socket) {
+            return Origin::First;
+        }
+        match self.refresh.as_ref().map(|refresh| &refresh.stage) {
+            Some(Stage::Opening(opening)) if opening.socket == socket => Origin::Second,
+            _ => Origin::Former,
+        }
+    }
+
+    fn deliver(&mut self, event: Event) {
+        self.effects.push(Effect::Deliver(event));
+    }
+
+    /// The last thing a machine does.
+    fn finish(&mut self, closed: Closed) {
+        let link = std::mem::replace(&mut self.link, Link::Done);
+        match link {
+            Link::Up(Up { socket, .. }) => {
+                self.effects.push(Effect::Close { socket, code: NORMAL })
+            }
+            Link::Opening(Opening { socket, .. }) => self.effects.push(Effect::Abort { socket }),
+            Link::Idle | Link::Down { .. } | Link::Done => {}
+        }
+        self.drop_refresh();
+        self.deliver(Event::Closed(closed));
+    }
+
+    fn send_text(&mut self, socket: SocketId, text: String) {
+        self.effects.push(Effect::Text { socket, text });
+    }
+
+    fn send_audio(&mut self, socket: SocketId, message: Message) {
+        self.effects.push(Effect::Audio { socket, message });
+    }
+}
+
+/// All was said; for a speaker's serving connection it ends the session.
+const NORMAL: u16 = 1000;
+
+#[cfg(test)]
+mod tests;

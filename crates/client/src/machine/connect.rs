@@ -1,0 +1,187 @@
+//! Making a connection, losing it, coming back.
+
+use ambo_core::Millis;
+use ambo_wire::ClientMessage;
+use ambo_wire::ConnectQuery;
+
+use super::{Closed, Link, Machine, Opening, Origin, Part, Stage, Up};
+use crate::backoff::Backoff;
+use crate::close::CloseReason;
+use crate::effect::Effect;
+use crate::event::Event;
+use crate::input::{Failure, Framing, SocketId};
+use crate::pulse::Pulse;
+
+impl Machine {
+    pub(super) fn start(&mut self) {
+        if matches!(self.link, Link::Idle) {
+            self.link = Link::Opening(self.open(self.timing.connect_limit));
+        }
+    }
+
+    pub(super) fn open_again(&mut self) {
+        self.link = Link::Opening(self.open(self.timing.connect_limit));
+    }
+
+    /// A new socket that is to be answered within `limit`.
+    pub(super) fn open(&mut self, limit: Millis) -> Opening {
+        self.sockets += 1;
+        let socket = SocketId(self.sockets);
+        self.effects.push(Effect::Open { socket, query: self.query() });
+        Opening { socket, framing: Framing::Json, until: self.now + limit }
+    }
+
+    /// What to ask for: a session or a seat at first, then to go on.
+    fn query(&self) -> ConnectQuery {
+        let (session, token) = (self.session.clone().unwrap_or_default(), String::new());
+        match &self.part {
+            Part::Speaker(speaking) if self.session.is_none() => ConnectQuery::Create {
+                token,
+                source_language: speaking.language.to_string(),
+                quality_tier: speaking.quality.as_str().into(),
+            },
+            Part::Speaker(_) => ConnectQuery::RefreshSpeaker { token, session_id: session },
+            Part::Listener(hearing) if hearing.confirmed.is_none() => {
+                ConnectQuery::Join { session_id: session, target_language: hearing.target.clone() }
+            }
+            Part::Listener(hearing) => ConnectQuery::RefreshListener {
+                session_id: session,
+                target_language: hearing.target.clone(),
+                refresh_token: hearing.refresh_token.clone(),
+                last_sequence: hearing.order.last_sequence(),
+            },
+        }
+    }
+
+    pub(super) fn opened(&mut self, socket: SocketId, agreed: Framing) {
+        let second = self.refresh.as_mut().map(|refresh| &mut refresh.stage);
+        match (&mut self.link, second) {
+            (Link::Opening(opening), _) if opening.socket == socket => opening.framing = agreed,
+            (_, Some(Stage::Opening(opening))) if opening.socket == socket => {
+                opening.framing = agreed;
+            }
+            _ => {}
+        }
+    }
+
+    /// The server has answered: the connection serves from now on.
+    pub(super) fn go_up(&mut self, opening: Opening) {
+        let Opening { socket, framing, .. } = opening;
+        let pulse = Pulse::new(self.now, &self.timing, &mut self.dice);
+        self.link = Link::Up(Up { socket, framing, since: self.now, pulse, in_flight: 0 });
+        self.lost_at = None;
+    }
+
+    pub(super) fn beat(&mut self, socket: SocketId) {
+        self.send_text(socket, ClientMessage::Heartbeat { timestamp: None }.encode());
+    }
+
+    pub(super) fn opening_too_slow(&mut self) {
+        let Link::Opening(opening) = &self.link else { return };
+        self.effects.push(Effect::Abort { socket: opening.socket });
+        self.attempt_failed(unanswered(self.timing.connect_limit));
+    }
+
+    pub(super) fn silent(&mut self, socket: SocketId) {
+        self.effects.push(Effect::Abort { socket });
+        self.lost(Failure::Unreachable("the server has fallen silent".into()));
+    }
+
+    pub(super) fn closed(&mut self, socket: SocketId, code: Option<u16>, reason: &str) {
+        let why = CloseReason::of(code, reason);
+        match self.origin(socket) {
+            Origin::Former => {}
+            Origin::Second => self.refresh_failed(Failure::Closed(why)),
+            Origin::First if matches!(self.link, Link::Opening(_)) => {
+                self.attempt_failed(Failure::Closed(why));
+            }
+            Origin::First if why.comes_back() => self.lost(Failure::Closed(why)),
+            Origin::First => self.finish(Closed::ByServer(why)),
+        }
+    }
+
+    pub(super) fn failed(&mut self, socket: SocketId, failure: Failure) {
+        match self.origin(socket) {
+            Origin::Former => {}
+            Origin::Second => self.refresh_failed(failure),
+            Origin::First if matches!(self.link, Link::Opening(_)) => self.attempt_failed(failure),
+            Origin::First => self.lost(failure),
+        }
+    }
+
+    /// An attempt to connect has failed. The first one is the user's to repeat: the address may
+    /// be wrong.
+    pub(super) fn attempt_failed(&mut self, failure: Failure) {
+        // Only what was up once can be lost.
+        if self.lost_at.is_none() {
+            self.finish_without_link(Closed::Failed(failure));
+        } else if failure.is_final() && self.leaving.is_some() {
+            self.finish_without_link(Closed::Left);
+        } else if failure.is_final() || self.is_lost_for_good() {
+            self.deliver(Event::ReconnectFailed { failure: failure.clone() });
+            self.finish_without_link(Closed::Failed(failure));
+        } else {
+            self.wait(failure);
+        }
+    }
+
+    /// The connection that served is gone.
+    pub(super) fn lost(&mut self, failure: Failure) {
+        if let Link::Up(up) = &self.link
+            && self.now >= up.since + self.timing.steady_after
+        {
+            self.backoff = Backoff::default();
+        }
+        self.lost_at.get_or_insert(self.now);
+        // Nobody knows whether the wish to end arrived.
+        if let Some(leaving) = &mut self.leaving {
+            leaving.is_told = false;
+        }
+        // The second socket of a refresh is on its way to the same end.
+        if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
+            let attempt = self.backoff.failures() + 1;
+            let retry_in = Millis::ZERO;
+            self.deliver(Event::Reconnecting { failure, attempt, retry_in });
+            self.link = Link::Opening(opening);
+            return;
+        }
+        self.wait(failure);
+    }
+
+    fn wait(&mut self, failure: Failure) {
+        let asked = failure.retry_after();
+        let retry_in = self.backoff.after_loss(asked, &self.timing, &mut self.dice);
+        let attempt = self.backoff.failures();
+        self.deliver(Event::Reconnecting { failure, attempt, retry_in });
+        self.link = Link::Down { retry_at: self.now + retry_in };
+    }
+
+    fn is_lost_for_good(&self) -> bool {
+        self.lost_at.is_some_and(|at| self.now >= at + self.timing.reconnect_limit)
+    }
+
+    fn finish_without_link(&mut self, closed: Closed) {
+        self.link = Link::Idle;
+        self.finish(closed);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.finish(Closed::Left);
+    }
+
+    /// The network has changed: waits are over, and a line that looks alive must prove it.
+    pub(super) fn wake(&mut self) {
+        match &mut self.link {
+            Link::Down { retry_at } => *retry_at = self.now,
+            Link::Up(up) => up.pulse.doubt(self.now),
+            Link::Idle | Link::Opening(_) | Link::Done => {}
+        }
+        if let Some(Stage::Waiting { until }) = self.refresh.as_mut().map(|it| &mut it.stage) {
+            *until = self.now;
+        }
+    }
+}
+
+pub(super) fn unanswered(limit: Millis) -> Failure {
+    Failure::Unreachable(format!("no answer within {} s", limit.as_secs_ceil()))
+}

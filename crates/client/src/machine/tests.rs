@@ -1,0 +1,6 @@
+//! Whole conversations without a socket or a clock.
+
+mod bench;
+mod chaos;
+mod listener;
+mod speaker;
