@@ -1,4 +1,5 @@
 //! The embedded store keeps every promise of the port, with its disk and without.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod without_a_disk {
     use ambo_store_embedded::EmbeddedStore;
