@@ -50,7 +50,11 @@ pub(crate) async fn assemble(settings: &Settings, clock: &Clock) -> anyhow::Resu
     let store = Arc::new(opened.await?.context("the store cannot be opened")?);
     let identity = identity(settings)?;
     let jwks = identity.jwks_json().map(str::to_owned);
-    identity.warm(clock.wall()).await;
+    let identity = Arc::new(identity);
+    tokio::spawn({
+        let (identity, now) = (Arc::clone(&identity), clock.wall());
+        async move { identity.warm(now).await }
+    });
 
     let mut metrics = Metrics::new();
     let fanout = metrics.fanout.clone();

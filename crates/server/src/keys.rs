@@ -1,5 +1,7 @@
 //! The identity provider, by the machine's own clock.
 
+use std::sync::Arc;
+
 use ambo_app::ports::{Keys, Unidentified};
 use ambo_core::{Millis, Token, UserId};
 use ambo_identity::Identity;
@@ -10,7 +12,7 @@ use crate::clock::Clock;
 /// Ages are measured by a clock that no step disturbs; a token's times were written by others,
 /// by the time of day.
 pub(crate) struct WallClockKeys {
-    pub(crate) identity: Identity,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) clock: Clock,
 }
 

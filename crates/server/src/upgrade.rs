@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambo_app::Outcome;
-use ambo_core::event::Via;
+use ambo_core::event::{Departure, Via};
 use ambo_core::{
     Arrival, ConnectionId, Event, Grant, Refusal, Reply, Role, SessionId, SourceAddress,
 };
@@ -23,7 +23,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::connection::{Admitted, refuse_in_band};
+use crate::connection::{Admitted, departure, refuse_in_band};
 use crate::http::{Peer, json};
 use crate::logging::{hashed, hashed_source};
 use crate::node::{Node, Phase};
@@ -105,6 +105,9 @@ impl Knock {
             Ok(reply) => reply,
             Err(refusal) => {
                 drop(floor);
+                if matches!(refusal, Refusal::Internal | Refusal::ServiceUnavailable { .. }) {
+                    take_back(&node, &arrival);
+                }
                 return self.refuse(node, &refusal, Some(place));
             }
         };
@@ -171,6 +174,17 @@ impl Knock {
         });
         response
     }
+}
+
+/// A store that failed may have made the change all the same. The connection is not there, so it
+/// has left; where it never was a member that changes nothing.
+fn take_back(node: &Node, arrival: &Arrival) {
+    let how = match arrival.intent {
+        Ok(Event::Create { .. }) => Departure::Clean,
+        _ => Departure::Lost,
+    };
+    let departure = departure(node, &arrival.connection, arrival.source, how);
+    node.departures.lock().push(departure);
 }
 
 /// The one who has more connections than any hall needs.
