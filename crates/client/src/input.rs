@@ -135,7 +135,7 @@ pub enum Failure {
     Unreachable(String),
     /// The server said no.
     #[error("{}", .0.error.message)]
-    Refused(Refused),
+    Refused(Box<Refused>),
     /// The connection was closed.
     #[error("{0}")]
     Closed(CloseReason),

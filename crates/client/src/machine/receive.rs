@@ -74,7 +74,7 @@ impl Machine {
         if let Link::Opening(opening) = &self.link {
             self.effects.push(Effect::Abort { socket: opening.socket });
         }
-        self.attempt_failed(Failure::Refused(Refused::of(error)));
+        self.attempt_failed(Failure::Refused(Box::new(Refused::of(error))));
     }
 
     /// Reads a reply to the connect. Replies to another role or about another session are none.
@@ -132,7 +132,7 @@ impl Machine {
                 if let Some(Stage::Opening(opening)) = self.refresh.as_ref().map(|it| &it.stage) {
                     self.effects.push(Effect::Abort { socket: opening.socket });
                 }
-                self.refresh_failed(Failure::Refused(Refused::of(error)));
+                self.refresh_failed(Failure::Refused(Box::new(Refused::of(error))));
             }
             ServerMessage::SessionEnded { message, reason, .. } => self.ended(reason, message),
             message => {
