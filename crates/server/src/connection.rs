@@ -375,7 +375,12 @@ impl Connection {
     }
 }
 
-fn departure(node: &Node, id: &ConnectionId, source: SourceAddress, how: Departure) -> Arrival {
+pub(crate) fn departure(
+    node: &Node,
+    id: &ConnectionId,
+    source: SourceAddress,
+    how: Departure,
+) -> Arrival {
     Arrival {
         connection: id.clone(),
         source,
