@@ -37,7 +37,11 @@ pub(crate) struct Assembled {
 }
 
 /// Opens the store and the identity, starts the hub, and puts everything in its place.
-pub(crate) async fn assemble(settings: &Settings, clock: &Clock) -> anyhow::Result<Assembled> {
+pub(crate) async fn assemble(
+    settings: &Settings,
+    clock: &Clock,
+    around: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+) -> anyhow::Result<Assembled> {
     // Fails when it was done before, which is as good.
     let _ = aws_lc_rs::default_provider().install_default();
     let limits = settings.limits();
@@ -60,7 +64,7 @@ pub(crate) async fn assemble(settings: &Settings, clock: &Clock) -> anyhow::Resu
     let fanout = metrics.fanout.clone();
     let hub = Arc::new(Hub::start(hub_settings(settings, clock, fanout)));
     let wrapped = ambo_resilience::wrap(
-        Arc::clone(&store) as Arc<dyn Store>,
+        around(Arc::clone(&store) as Arc<dyn Store>),
         &ambo_resilience::Settings::default(),
     );
     metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health));

@@ -17,6 +17,7 @@ use ambo_wire::websocket::{self, Decoder, Message, close_code};
 use ambo_wire::{Incoming, Resumed, ServerMessage};
 use bytes::Bytes;
 
+use crate::departure::{departure, tell_departure};
 use crate::live::Live;
 use crate::logging::hashed;
 use crate::node::{Admission, Node};
@@ -297,6 +298,7 @@ impl Connection {
             _ => None,
         };
         let Outcome { answer, notices, grant } = node.app.handle(&arrival).await;
+        node.metrics.refreshed(&arrival.intent, &answer);
         let flow = match answer {
             Ok(reply) => {
                 self.answer(reply, grant);
@@ -316,7 +318,6 @@ impl Connection {
         let Some(reply) = reply else { return };
         match grant {
             Some(Grant::Speak { .. }) => {
-                self.node.metrics.refreshed("speaker", "completed");
                 self.live.retired_at.store(0, Ordering::Relaxed);
                 let admission = self.node.admit(grant.as_ref());
                 self.greet(reply, grant, admission);
@@ -372,31 +373,6 @@ impl Connection {
         let arrival = departure(&node, &live.id, live.source, how);
         tell_departure(&node, arrival).await;
         node.lives.leave(&live);
-    }
-}
-
-pub(crate) fn departure(
-    node: &Node,
-    id: &ConnectionId,
-    source: SourceAddress,
-    how: Departure,
-) -> Arrival {
-    Arrival {
-        connection: id.clone(),
-        source,
-        via: Via::Server,
-        token: None,
-        intent: Ok(Event::Disconnect(how)),
-        stamp: node.clock.stamp(),
-    }
-}
-
-/// Tells the rules that a connection is gone; if the store does not take it, the timers try again.
-pub(crate) async fn tell_departure(node: &Node, arrival: Arrival) {
-    let outcome = node.app.handle(&arrival).await;
-    match outcome.answer {
-        Ok(_) => node.app.notify(&outcome.notices, node.clock.now()).await,
-        Err(_) => node.departures.lock().push(arrival),
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(node: &Arc<Node>) {
     let count = lives.len().max(1);
     for (index, live) in lives.iter().enumerate() {
         let due = start + Millis((asking.as_millis() as usize * index / count) as u64);
-        while node.clock.now() < due {
+        while node.clock.now() < due && node.lives.len() > 0 {
             node.clock.rest(Duration::from_millis(10)).await;
         }
         timers::handle(node, live, Event::Drain { deadline }).await;

@@ -12,6 +12,7 @@ mod accept;
 mod assemble;
 mod clock;
 mod connection;
+mod departure;
 mod drain;
 mod http;
 mod keys;
@@ -31,6 +32,7 @@ mod upgrade;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use ambo_app::ports::Store;
 use ambo_store_embedded::EmbeddedStore;
 use anyhow::Context;
 use tokio::net::TcpListener;
@@ -66,7 +68,17 @@ impl Server {
     /// Opens the store, binds the address and begins to answer. Every mistake of the operator is
     /// told here, before the first connection.
     pub async fn start(settings: &Settings, clock: Clock) -> anyhow::Result<Self> {
-        let assembled = assemble::assemble(settings, &clock).await?;
+        Self::start_around(settings, clock, |store| store).await
+    }
+
+    /// The same with something round the store, under all that bears its faults: for tests of
+    /// what a failing store does.
+    pub async fn start_around(
+        settings: &Settings,
+        clock: Clock,
+        around: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
+    ) -> anyhow::Result<Self> {
+        let assembled = assemble::assemble(settings, &clock, around).await?;
         let tls = match (&settings.tls_cert, &settings.tls_key) {
             (Some(cert), Some(key)) => Some(Arc::new(Tls::open(cert.clone(), key.clone())?)),
             _ => None,

@@ -1,7 +1,8 @@
 //! Logs: one JSON object a line, and nothing in it that names a person.
 
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambo_core::{ConnectionId, SourceAddress};
 use sha2::{Digest, Sha256};
@@ -28,14 +29,38 @@ pub fn init(filter: &str) -> anyhow::Result<LogGuard> {
     let (writer, worker) = NonBlockingBuilder::default().lossy(true).finish(std::io::stderr());
     let _ = DROPPED.set(Dropped(writer.error_counter()));
     tracing::subscriber::set_global_default(subscriber(filter, writer)?)?;
+    std::panic::set_hook(Box::new(note_panic));
     Ok(LogGuard { _worker: worker })
 }
 
 /// Copies the number of lost lines to where the metrics read it.
 pub(crate) fn report_dropped(to: &AtomicU64) {
     if let Some(Dropped(counter)) = DROPPED.get() {
-        to.store(counter.dropped_lines() as u64, std::sync::atomic::Ordering::Relaxed);
+        to.store(counter.dropped_lines() as u64, Ordering::Relaxed);
     }
+}
+
+static PANICS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts and logs a panic: where it was, and what it said if that was written when it was built.
+/// Anything else it says may hold what no log may.
+pub fn note_panic(panic: &PanicHookInfo<'_>) {
+    PANICS.fetch_add(1, Ordering::Relaxed);
+    let said = panic.payload().downcast_ref::<&str>().copied().unwrap_or_default();
+    let at = panic.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(
+        component = "server",
+        operation = "panic",
+        errorCode = "PANIC",
+        error = said,
+        at,
+        "a bug: something here panicked; please report it"
+    );
+}
+
+/// How many panics were noted.
+pub(crate) fn panics() -> u64 {
+    PANICS.load(Ordering::Relaxed)
 }
 
 /// The same to any writer, for tests that read the log.

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use ambo_core::{Event, Intent, Refusal};
 use ambo_hub::Hub;
 use ambo_resilience::Health;
 
@@ -54,7 +55,7 @@ pub(crate) struct Metrics {
     errors: Family<Code, Counter>,
     limits: Family<Operation, Counter>,
     refreshes: Family<Refresh, Counter>,
-    excess: Counter,
+    excess: Arc<AtomicU64>,
 }
 
 fn histogram() -> Histogram {
@@ -77,7 +78,7 @@ impl Metrics {
             errors: Family::default(),
             limits: Family::default(),
             refreshes: Family::default(),
-            excess: Counter::default(),
+            excess: Arc::default(),
         };
         metrics.register();
         metrics
@@ -111,29 +112,35 @@ impl Metrics {
         let help = "Requests beyond a limit";
         registry.register("rate_limit_exceeded", help, self.limits.clone());
         registry.register("refreshes", "Connection refreshes", self.refreshes.clone());
-        let help = "Audio frames beyond a connection's limit";
-        registry.register("audio_frames_excess", help, self.excess.clone());
     }
 
     /// Adds what the hub and the store's wrappers count by themselves.
     pub(crate) fn watch(&mut self, hub: Arc<Hub>, health: Arc<Health>) {
-        let logs_dropped = Arc::clone(&self.logs_dropped);
-        self.registry.register_collector(Box::new(Elsewhere { hub, health, logs_dropped }));
+        let (excess, logs_dropped) = (Arc::clone(&self.excess), Arc::clone(&self.logs_dropped));
+        self.registry.register_collector(Box::new(Elsewhere { hub, health, excess, logs_dropped }));
     }
 
-    pub(crate) fn refused(&self, refusal: &ambo_core::Refusal) {
+    pub(crate) fn refused(&self, refusal: &Refusal) {
         self.errors.get_or_create(&Code { code: refusal.code() }).inc();
-        if let ambo_core::Refusal::RateLimitExceeded { operation, .. } = refusal {
+        if let Refusal::RateLimitExceeded { operation, .. } = refusal {
             self.limits.get_or_create(&Operation { operation: operation.as_str() }).inc();
         }
     }
 
-    pub(crate) fn refreshed(&self, role: &'static str, outcome: &'static str) {
+    /// Counts a refresh, if it is one, by connection or by message.
+    pub(crate) fn refreshed<T>(&self, intent: &Intent, outcome: &Result<T, Refusal>) {
+        let role = match intent {
+            Ok(Event::RefreshSpeaker { .. }) => "speaker",
+            Ok(Event::RefreshListener { .. }) => "listener",
+            _ => return,
+        };
+        let outcome = outcome.as_ref().map_or_else(Refusal::code, |_| "completed");
         self.refreshes.get_or_create(&Refresh { role, outcome }).inc();
     }
 
+    /// Counts a frame beyond its connection's limit, which is dropped.
     pub(crate) fn audio_excess(&self) {
-        self.excess.inc();
+        self.excess.fetch_add(1, Ordering::Relaxed);
         self.limits.get_or_create(&Operation { operation: "audio" }).inc();
     }
 
@@ -154,6 +161,7 @@ impl Metrics {
 struct Elsewhere {
     hub: Arc<Hub>,
     health: Arc<Health>,
+    excess: Arc<AtomicU64>,
     logs_dropped: Arc<AtomicU64>,
 }
 
@@ -177,13 +185,14 @@ impl Collector for Elsewhere {
             ("store_timeouts", "Calls of the store given up", health.timeouts()),
             ("store_breaker_opened", "Times the store was given a rest", health.store_opened()),
             ("log_lines_dropped", "Log lines lost to a slow log", read(&self.logs_dropped)),
+            ("panics", "Bugs that stopped a task", crate::logging::panics()),
         ] {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
         let gauge = ConstGauge::new(i64::from(health.store_breaker().as_number()));
-        let help = "0 closed, 1 open, 2 trying";
+        let help = "0 closed, 1 trying, 2 open";
         let metric = encoder.encode_descriptor("store_breaker", help, None, gauge.metric_type())?;
         gauge.encode(metric)?;
 
@@ -196,6 +205,7 @@ impl Collector for Elsewhere {
             ("duplicate", &counters.dropped_duplicate),
             ("revoked", &counters.dropped_revoked),
             ("slow", &counters.dropped_slow),
+            ("excess", &*self.excess),
         ] {
             let labels = [("reason", reason)];
             ConstCounter::new(read(counter)).encode(family.encode_family(&labels)?)?;

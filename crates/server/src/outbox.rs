@@ -52,9 +52,16 @@ impl LocalOutbox {
     }
 
     fn to_everyone(&self, session: &SessionId, tidings: &Tidings, now: Millis) {
-        let Tidings::Ended { .. } = tidings else {
+        let Tidings::Ended { reason, .. } = tidings else {
             return self.to_listeners(session, tidings, now);
         };
+        tracing::info!(
+            component = "session",
+            operation = "end",
+            correlationId = %session,
+            reason = reason.as_str(),
+            "ended"
+        );
         let Some(message) = encode(tidings, session, now) else { return };
         let speaker = self.lives.end_desk(session, message.clone(), now);
         let close = session_close();

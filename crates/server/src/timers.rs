@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use ambo_app::ports::StoreFault;
 use ambo_core::event::Via;
 use ambo_core::notice::Status;
 use ambo_core::rules::{OfSession, Wanted};
@@ -12,7 +13,7 @@ use ambo_wire::websocket::{self, close_code};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::connection::tell_departure;
+use crate::departure::tell_waiting;
 use crate::live::Live;
 use crate::node::Node;
 use crate::tls::Tls;
@@ -25,6 +26,7 @@ const SLOW: Millis = Millis::from_secs(1);
 /// Runs until told to stop.
 pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
     let mut slow_at = Millis::ZERO;
+    let mut failing = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -36,11 +38,11 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
         for live in node.lives.all() {
             look_at(&node, &live, now).await;
         }
-        sweep(&node).await;
+        sweep(&node, &mut failing).await;
         if is_slow {
             slow_at = now;
             tell_status(&node, now).await;
-            tell_departures(&node).await;
+            tell_waiting(&node).await;
             node.lives.tidy(now);
             count(&node).await;
             if let Some(tls) = &tls {
@@ -114,16 +116,19 @@ pub(crate) async fn handle(node: &Node, live: &Live, event: Event) {
     node.app.notify(&outcome.notices, node.clock.now()).await;
 }
 
-async fn sweep(node: &Node) {
+/// Ends what is over. Logs when that begins to fail, not each time it does.
+async fn sweep(node: &Node, failing: &mut Option<StoreFault>) {
     let clock: &Clock = &node.clock;
-    if let Err(fault) = node.app.sweep(|| clock.stamp()).await {
+    let swept = node.app.sweep(|| clock.stamp()).await.err();
+    if let (Some(fault), None) = (&swept, &*failing) {
         tracing::warn!(
             component = "timers",
             operation = "sweep",
-            error = %fault,
+            error = %format_args!("{fault}: {}", fault.source),
             "sessions that are over cannot be ended now; tried again"
         );
     }
+    *failing = swept;
 }
 
 /// Tells each speaker who listens, when that is worth a word.
@@ -144,14 +149,6 @@ async fn tell_status(node: &Node, now: Millis) {
             let message = ServerMessage::of_status(&status, reason).encode(now);
             speaker.outlet.send(websocket::text(&message));
         }
-    }
-}
-
-/// Departures that the store did not take when they happened.
-async fn tell_departures(node: &Node) {
-    let departures = std::mem::take(&mut *node.departures.lock());
-    for arrival in departures {
-        tell_departure(node, arrival).await;
     }
 }
 

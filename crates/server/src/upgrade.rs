@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ambo_app::Outcome;
-use ambo_core::event::{Departure, Via};
+use ambo_core::event::Via;
 use ambo_core::{
     Arrival, ConnectionId, Event, Grant, Refusal, Reply, Role, SessionId, SourceAddress,
 };
@@ -23,7 +23,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use crate::connection::{Admitted, departure, refuse_in_band};
+use crate::connection::{Admitted, refuse_in_band};
+use crate::departure::take_back;
 use crate::http::{Peer, json};
 use crate::logging::{hashed, hashed_source};
 use crate::node::{Node, Phase};
@@ -176,17 +177,6 @@ impl Knock {
     }
 }
 
-/// A store that failed may have made the change all the same. The connection is not there, so it
-/// has left; where it never was a member that changes nothing.
-fn take_back(node: &Node, arrival: &Arrival) {
-    let how = match arrival.intent {
-        Ok(Event::Create { .. }) => Departure::Clean,
-        _ => Departure::Lost,
-    };
-    let departure = departure(node, &arrival.connection, arrival.source, how);
-    node.departures.lock().push(departure);
-}
-
 /// The one who has more connections than any hall needs.
 fn too_many() -> Refusal {
     let operation = ambo_core::Operation::Connect;
@@ -274,15 +264,7 @@ fn observe(node: &Node, arrival: &Arrival, outcome: &Result<Reply, Refusal>, too
         Ok(Reply::Joined { .. }) => node.metrics.listener_join.observe(seconds),
         Ok(_) | Err(_) => {}
     }
-    let role = match &arrival.intent {
-        Ok(Event::RefreshSpeaker { .. }) => Some("speaker"),
-        Ok(Event::RefreshListener { .. }) => Some("listener"),
-        _ => None,
-    };
-    if let Some(role) = role {
-        let outcome = outcome.as_ref().map_or_else(Refusal::code, |_| "completed");
-        node.metrics.refreshed(role, outcome);
-    }
+    node.metrics.refreshed(&arrival.intent, outcome);
     let error_code = outcome.as_ref().err().map(Refusal::code);
     tracing::info!(
         component = "connection",
