@@ -1,0 +1,117 @@
+/** Moving to a new connection while the old one serves. */
+
+import { Backoff } from '../backoff.js';
+import { isFinal } from '../failure.js';
+import { goUp, open, unanswered } from './connect.js';
+import { askAgain, tellDropped, tellWishes } from './speak.js';
+import { tellLanguage } from './hear.js';
+
+/** @import { Failure } from '../failure.js' */
+/** @import { Resumed } from '../event.js' */
+/** @import { Machine } from '../machine.js' */
+/** @import { ServerMessage } from '../wire.js' */
+
+/**
+ * The server wants this member on a new connection.
+ *
+ * @param {Machine} m
+ * @param {string} reason
+ * @param {string} [token]
+ */
+export function refreshRequired(m, reason, token) {
+  if (m.hearing && token !== undefined) m.hearing.refreshToken = token;
+  if (m.refresh) return;
+  m.deliver('refreshing', { reason });
+  m.refresh = { backoff: new Backoff(), opening: open(m) };
+}
+
+/**
+ * The server has no record of this connection, so only a new one can help. A speaker waits first:
+ * when another program has taken the session up, the server closes this connection as superseded,
+ * and it would be wrong to take the session back.
+ *
+ * @param {Machine} m
+ */
+export function recordLost(m) {
+  if (m.hearing) refreshRequired(m, 'recordLost');
+  m.refresh ??= { backoff: new Backoff(), until: m.now + m.timing.supersedeLimit };
+}
+
+/**
+ * The second socket has become a member: it serves from here on, and the first one goes.
+ *
+ * @param {Machine} m
+ * @param {ServerMessage} complete
+ */
+export function switchOver(m, complete) {
+  const opening = m.refresh?.opening;
+  if (!opening) return;
+  m.refresh = undefined;
+  if (m.up) m.effects.push({ type: 'close', socket: m.up.socket, code: 1000 });
+  goUp(m, opening);
+  m.deliver('refreshed', resume(m, complete));
+}
+
+/**
+ * Takes up where the last connection stopped.
+ *
+ * @param {Machine} m
+ * @param {ServerMessage} complete
+ * @returns {Resumed}
+ */
+export function resume(m, complete) {
+  const { speaking, hearing } = m;
+  if (speaking) {
+    speaking.state = complete['broadcastState'] ?? speaking.state;
+    const dropped = speaking.frames.trim(m.now, m.timing);
+    const last = complete['lastSequence'];
+    const replayed = speaking.frames.rewind(last, m.now, m.timing);
+    tellDropped(m, dropped);
+    tellWishes(m);
+    askAgain(m);
+    return { replayed };
+  }
+  if (hearing) {
+    hearing.refreshToken = undefined;
+    hearing.confirmed = complete['targetLanguage'] ?? hearing.confirmed;
+    tellLanguage(m);
+  }
+  return { replayed: complete['replayed'] ?? 0 };
+}
+
+/**
+ * @param {Machine} m
+ * @param {Failure} failure
+ */
+export function refreshFailed(m, failure) {
+  if (!m.refresh) return;
+  m.refresh.opening = undefined;
+  m.refresh.until = undefined;
+  m.refresh.notBefore = m.now + (failure.retryAfter ?? 0);
+  if (isFinal(failure)) {
+    m.deliver('refreshFailed', { failure });
+    return;
+  }
+  const retryIn = m.refresh.backoff.afterFailedRefresh(failure.retryAfter, m.timing);
+  m.refresh.until = m.now + retryIn;
+  m.deliver('refreshFailed', { failure, retryIn });
+}
+
+/** @param {Machine} m */
+export function lookAtTheRefresh(m) {
+  const { refresh } = m;
+  if (refresh?.opening && refresh.opening.until <= m.now) {
+    m.effects.push({ type: 'abort', socket: refresh.opening.socket });
+    refreshFailed(m, unanswered(m));
+  } else if (refresh && !refresh.opening && refresh.until !== undefined && refresh.until <= m.now) {
+    refresh.until = undefined;
+    refresh.opening = open(m);
+  }
+}
+
+/** @param {Machine} m */
+export function dropRefresh(m) {
+  const opening = m.refresh?.opening;
+  if (opening) m.effects.push({ type: 'abort', socket: opening.socket });
+  m.refresh = undefined;
+}
