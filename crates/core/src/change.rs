@@ -54,7 +54,8 @@ pub enum Change {
         now: Millis,
     },
     /// Moves a listener's member to another connection; the count stays. When `to` is itself a
-    /// member of the session already, two members become one and the count falls by one.
+    /// listener of the session already, two members become one and the count falls by one; of its
+    /// record only the language and the member's age change.
     /// Guard: the session is there and unexpired, and `from` is a listener of it (or `to` already
     /// is, in its language, and `from` is gone: a repetition).
     Move {

@@ -121,14 +121,23 @@ fn replace(
         let is_repetition = there.is_some_and(|there| there.role == to.role);
         return if is_repetition { Step::DONE } else { Step::STALE };
     }
-    let is_taken = there.is_none() && homes.contains_key(&to.id);
-    if is_taken || to.role.target().is_none() || room.session.is_expired(now) {
+    let is_there = there.is_some();
+    let is_taken = !is_there && homes.contains_key(&to.id);
+    let Some(target) = to.role.target() else { return Step::STALE };
+    if is_taken || room.session.is_expired(now) {
         return Step::STALE;
     }
-    room.remove(from);
-    homes.remove(from);
-    homes.insert(to.id.clone(), room.session.id.clone());
-    room.insert(to.clone());
+    if *from != to.id {
+        room.remove(from);
+        homes.remove(from);
+    }
+    if is_there {
+        room.retune(&to.id, target);
+        room.note(&to.id, |row| row.joined_at = to.joined_at);
+    } else {
+        homes.insert(to.id.clone(), room.session.id.clone());
+        room.insert(to.clone());
+    }
     Step::DONE
 }
 

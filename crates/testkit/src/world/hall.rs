@@ -28,6 +28,8 @@ struct Socket {
     heard: Vec<Tidings>,
     /// Where it has sat and not gone: it must hear of the end.
     owed: HashSet<SessionId>,
+    /// The ends it has heard of. A server closes it then; it does not hear of them twice.
+    told: HashSet<SessionId>,
 }
 
 struct Seat {
@@ -62,7 +64,7 @@ impl Hall {
         let ended = inside.ended.get(session).cloned();
         let socket = inside.socket(connection);
         match ended {
-            Some(tidings) => socket.heard.push(tidings),
+            Some(tidings) => socket.hear_end(session, &tidings),
             None => {
                 socket.owed.insert(session.clone());
                 socket.seat = Some(Seat { session: session.clone(), listens });
@@ -130,6 +132,16 @@ impl Outbox for Hall {
     }
 }
 
+impl Socket {
+    fn hear_end(&mut self, session: &SessionId, tidings: &Tidings) {
+        self.seat = None;
+        self.owed.remove(session);
+        if self.told.insert(session.clone()) {
+            self.heard.push(tidings.clone());
+        }
+    }
+}
+
 impl Inside {
     fn socket(&mut self, connection: &ConnectionId) -> &mut Socket {
         self.sockets.entry(connection.clone()).or_default()
@@ -150,10 +162,9 @@ impl Inside {
             if seat.session != *session || (listeners_only && !seat.listens) {
                 continue;
             }
-            socket.heard.push(tidings.clone());
-            if let Tidings::Ended { .. } = tidings {
-                socket.seat = None;
-                socket.owed.remove(session);
+            match tidings {
+                Tidings::Ended { .. } => socket.hear_end(session, tidings),
+                other => socket.heard.push(other.clone()),
             }
         }
     }

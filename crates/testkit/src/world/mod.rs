@@ -231,9 +231,9 @@ impl World {
         self.hall.heard(connection).iter().filter(|tidings| is_end(tidings)).count()
     }
 
-    /// The token a connection was given when it was told to refresh.
+    /// The token a connection was given when it was last told to refresh.
     pub fn token_heard(&self, connection: &ConnectionId) -> Option<RefreshToken> {
-        self.hall.heard(connection).into_iter().find_map(|tidings| match tidings {
+        self.hall.heard(connection).into_iter().rev().find_map(|tidings| match tidings {
             Tidings::RefreshRequired(required) => required.token,
             Tidings::Broadcast { .. }
             | Tidings::Ended { .. }
