@@ -196,6 +196,8 @@ impl Connection {
             if flow.is_break() {
                 return self.drain().await;
             }
+            // A client that never stops sending must not keep its thread to itself.
+            tokio::task::coop::consume_budget().await;
             flow = match self.read_some(&mut messages) {
                 Ok(flow) => flow,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
