@@ -179,18 +179,21 @@ impl Connection {
 
     /// Reads until the socket ends, and tells the rules that it has.
     async fn live_out(mut self, read_ahead: Bytes) {
-        self.read(&read_ahead).await;
+        self.read(read_ahead).await;
         Box::pin(self.leave()).await;
     }
 
     /// Reads until the socket ends.
-    async fn read(&mut self, read_ahead: &[u8]) {
+    async fn read(&mut self, read_ahead: Bytes) {
         let mut messages = Vec::new();
-        let mut flow = self.decode(read_ahead, &mut messages);
+        let mut flow = self.decode(&read_ahead, &mut messages);
+        // It may be a slice of the handshake's whole buffer.
+        drop(read_ahead);
         loop {
             for message in messages.drain(..) {
                 if self.on_message(message).await.is_break() {
                     flow = ControlFlow::Break(());
+                    break;
                 }
             }
             if flow.is_break() {
