@@ -1,0 +1,194 @@
+"""Making a connection, losing it, coming back."""
+
+from __future__ import annotations
+
+from ambo import effect, message
+from ambo.backoff import Backoff
+from ambo.close import Close
+from ambo.event import ByServer, Left, NoConnection, ReconnectFailed, Reconnecting
+from ambo.failure import ClosedEarly, Failure, Unreachable, is_final, retry_after
+from ambo.input import Framing
+from ambo.machine import refresh
+from ambo.machine.member import (
+    Down,
+    Idle,
+    Member,
+    Opening,
+    Origin,
+    Speaking,
+    Up,
+    Waiting,
+)
+from ambo.pulse import Due, Pulse
+
+
+def start(member: Member) -> None:
+    """Opens the first socket, once."""
+    if isinstance(member.link, Idle):
+        member.link = open_socket(member)
+
+
+def open_socket(member: Member) -> Opening:
+    """A new socket that is to be answered in time."""
+    member.sockets += 1
+    member.effects.append(effect.Open(member.sockets, _query(member)))
+    return Opening(member.sockets, member.now + member.timing.connect_limit)
+
+
+def _query(member: Member) -> effect.Query:
+    """What to ask for: a session or a seat at first, then to go on."""
+    part, session = member.part, member.session or ""
+    if isinstance(part, Speaking) and member.session is None:
+        create = {"action": "createSession", "sourceLanguage": part.language}
+        return effect.Query({**create, "qualityTier": part.quality}, wants_token=True)
+    again = {"action": "refreshConnection", "sessionId": session}
+    if isinstance(part, Speaking):
+        return effect.Query({**again, "role": "speaker"}, wants_token=True)
+    seat = {"sessionId": session, "targetLanguage": part.target}
+    if part.confirmed is None:
+        return effect.Query({"action": "joinSession", **seat}, wants_token=False)
+    query = {**again, "role": "listener", **seat}
+    if part.refresh_token is not None:
+        query["refreshToken"] = part.refresh_token
+    if part.order.last_sequence is not None:
+        query["lastSequence"] = str(part.order.last_sequence)
+    return effect.Query(query, wants_token=False)
+
+
+def opened(member: Member, socket: int, framing: Framing) -> None:
+    """A handshake is done; what counts is the first message."""
+    stage = member.refresh.stage if member.refresh else None
+    for opening in (member.link, stage):
+        if isinstance(opening, Opening) and opening.socket == socket:
+            opening.framing = framing
+
+
+def go_up(member: Member, opening: Opening) -> None:
+    """The server has answered: the connection serves from now on."""
+    pulse = Pulse(member.now, member.timing, member.dice)
+    member.link = Up(opening.socket, opening.framing, member.now, pulse)
+    member.lost_at = None
+
+
+def closed(member: Member, socket: int, code: int | None, reason: str) -> None:
+    """A socket was closed."""
+    close = Close.of(code, reason)
+    origin = member.origin(socket)
+    if origin is Origin.FORMER:
+        return
+    if origin is Origin.SECOND:
+        refresh.refresh_failed(member, ClosedEarly(close))
+    elif isinstance(member.link, Opening):
+        attempt_failed(member, ClosedEarly(close))
+    elif close.comes_back:
+        _lost(member, ClosedEarly(close))
+    else:
+        member.finish(ByServer(close))
+
+
+def failed(member: Member, socket: int, failure: Failure) -> None:
+    """A socket could not be opened, or has broken."""
+    origin = member.origin(socket)
+    if origin is Origin.FORMER:
+        return
+    if origin is Origin.SECOND:
+        refresh.refresh_failed(member, failure)
+    elif isinstance(member.link, Opening):
+        attempt_failed(member, failure)
+    else:
+        _lost(member, failure)
+
+
+def attempt_failed(member: Member, failure: Failure) -> None:
+    """An attempt to connect has failed.
+
+    The first one is the user's to repeat: the address may be wrong.
+    """
+    final = is_final(failure)
+    # Only what was up once can be lost.
+    if member.lost_at is None:
+        _finish_without_link(member, NoConnection(failure))
+    elif final and member.leaving:
+        _finish_without_link(member, Left())
+    elif final or member.now >= member.lost_at + member.timing.reconnect_limit:
+        member.deliver(ReconnectFailed(failure))
+        _finish_without_link(member, NoConnection(failure))
+    else:
+        _wait(member, failure)
+
+
+def _lost(member: Member, failure: Failure) -> None:
+    """The connection that served is gone."""
+    link = member.link
+    if isinstance(link, Up) and member.now >= link.since + member.timing.steady_after:
+        member.backoff = Backoff()
+    if member.lost_at is None:
+        member.lost_at = member.now
+    # Nobody knows whether the wish to end arrived.
+    if member.leaving:
+        member.leaving.is_told = False
+    # The second socket of a refresh is on its way to the same end.
+    second, member.refresh = member.refresh, None
+    if second and isinstance(second.stage, Opening):
+        member.deliver(Reconnecting(failure, member.backoff.failures + 1, 0))
+        member.link = second.stage
+        return
+    _wait(member, failure)
+
+
+def _wait(member: Member, failure: Failure) -> None:
+    asked = retry_after(failure)
+    retry_in = member.backoff.after_loss(asked, member.timing, member.dice)
+    member.deliver(Reconnecting(failure, member.backoff.failures, retry_in))
+    member.link = Down(member.now + retry_in)
+
+
+def _finish_without_link(member: Member, why: NoConnection | Left) -> None:
+    member.link = Idle()
+    member.finish(why)
+
+
+def leave(member: Member) -> None:
+    """The user goes."""
+    member.finish(Left())
+
+
+def wake(member: Member) -> None:
+    """The network has changed: waits are over, and a line that looks alive must prove it."""
+    if isinstance(member.link, Down):
+        member.link.retry_at = member.now
+    elif isinstance(member.link, Up):
+        member.link.pulse.doubt(member.now, member.timing)
+    if member.refresh and isinstance(member.refresh.stage, Waiting):
+        member.refresh.stage.until = member.now
+
+
+def look_at_the_link(member: Member) -> None:
+    """What is due on the connection that serves, or on the way to it."""
+    link = member.link
+    if isinstance(link, Opening) and link.until <= member.now:
+        member.abort(link.socket)
+        attempt_failed(member, unanswered(member))
+    elif isinstance(link, Down) and link.retry_at <= member.now:
+        member.link = open_socket(member)
+    elif isinstance(link, Up):
+        _look_at_the_pulse(member, link)
+
+
+def _look_at_the_pulse(member: Member, link: Up) -> None:
+    while member.link is link:
+        due = link.pulse.due(member.now, member.timing, member.dice)
+        if due is None:
+            return
+        if due is Due.PING:
+            member.effects.append(effect.Ping(link.socket))
+        elif due is Due.BEAT:
+            member.send_text(link.socket, message.encode("heartbeat"))
+        else:
+            member.abort(link.socket)
+            _lost(member, Unreachable("the server has fallen silent"))
+
+
+def unanswered(member: Member) -> Unreachable:
+    """Nobody has answered in time."""
+    return Unreachable(f"no answer within {member.timing.connect_limit / 1_000:g} s")

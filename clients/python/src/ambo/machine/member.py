@@ -1,0 +1,222 @@
+"""What a member remembers, and the words in which it asks for things to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Union
+
+from ambo import effect
+from ambo.backoff import Backoff
+from ambo.close import NORMAL
+from ambo.dice import Dice
+from ambo.event import Closed, Event, State, Why
+from ambo.frames import Frames
+from ambo.input import Framing
+from ambo.order import Order
+from ambo.pulse import Pulse
+from ambo.timing import Timing
+
+
+@dataclass(frozen=True)
+class SpeakerRole:
+    """Makes a session, or takes one up, and speaks in it."""
+
+    session: str | None
+    """The session to take up; `None` makes one."""
+    language: str
+    """What is spoken."""
+    quality: str = "standard"
+    """What the session is to be: `standard` or `premium`."""
+
+
+@dataclass(frozen=True)
+class ListenerRole:
+    """Joins a session and hears it."""
+
+    session: str
+    language: str
+    """What to hear."""
+
+
+Role = Union[SpeakerRole, ListenerRole]
+
+
+@dataclass
+class Speaking:
+    """What only a speaker has."""
+
+    language: str
+    quality: str
+    frames: Frames = field(default_factory=Frames)
+    state: State = field(default_factory=State)
+    """What the server says."""
+    wants_paused: bool | None = None
+    """What the user wants and the server has not confirmed."""
+    wants_muted: bool | None = None
+
+    @property
+    def wants_audio(self) -> bool:
+        """Whether audio will flow once the server has caught up with the wishes."""
+        paused = self.state.is_paused if self.wants_paused is None else self.wants_paused
+        muted = self.state.is_muted if self.wants_muted is None else self.wants_muted
+        return not paused and not muted
+
+    @property
+    def may_speak(self) -> bool:
+        """Whether the server takes audio.
+
+        It refuses the rest silently, so nothing may be sent that listeners would then miss.
+        """
+        return self.wants_audio and not self.state.is_paused and not self.state.is_muted
+
+
+@dataclass
+class Hearing:
+    """What only a listener has."""
+
+    target: str
+    """What the user wants to hear."""
+    confirmed: str | None = None
+    """What the server has agreed to."""
+    refresh_token: str | None = None
+    order: Order = field(default_factory=Order)
+
+
+@dataclass
+class Idle:
+    """Not begun."""
+
+
+@dataclass
+class Opening:
+    """A socket whose first message is awaited."""
+
+    socket: int
+    until: int
+    framing: Framing = Framing.JSON
+
+
+@dataclass
+class Up:
+    """The connection that serves."""
+
+    socket: int
+    framing: Framing
+    since: int
+    pulse: Pulse
+    in_flight: int = 0
+    """Frames the shell has not yet written."""
+
+
+@dataclass
+class Down:
+    """Waiting to connect again."""
+
+    retry_at: int
+
+
+@dataclass
+class Done:
+    """The end."""
+
+
+Link = Union[Idle, Opening, Up, Down, Done]
+
+
+@dataclass
+class Waiting:
+    """A refresh is tried again later."""
+
+    until: int
+
+
+@dataclass
+class NoMore:
+    """The server's no would be the same again; the first socket serves until it is closed."""
+
+
+@dataclass
+class Refresh:
+    """The second socket."""
+
+    stage: Opening | Waiting | NoMore
+    backoff: Backoff = field(default_factory=Backoff)
+
+
+@dataclass
+class Leaving:
+    """The session is to be ended by its speaker."""
+
+    reason: str | None
+    until: int
+    is_told: bool = False
+
+
+class Origin(Enum):
+    """The socket an input came from."""
+
+    FIRST = auto()
+    SECOND = auto()
+    FORMER = auto()
+    """One that was given up. What it does changes nothing."""
+
+
+class Member:
+    """All that is known; the other files of this folder are what is done with it."""
+
+    def __init__(self, role: Role, timing: Timing) -> None:
+        self.timing = timing
+        self.session = role.session
+        self.part: Speaking | Hearing
+        if isinstance(role, SpeakerRole):
+            self.part = Speaking(role.language, role.quality)
+        else:
+            self.part = Hearing(role.language)
+        self.link: Link = Idle()
+        self.refresh: Refresh | None = None
+        self.backoff = Backoff()
+        # When the connection was lost that is not back yet.
+        self.lost_at: int | None = None
+        self.leaving: Leaving | None = None
+        self.sockets = 0
+        self.now = 0
+        self.dice = Dice(0)
+        self.effects: list[effect.Effect] = []
+
+    def origin(self, socket: int) -> Origin:
+        """Whose word it is."""
+        if isinstance(self.link, (Opening, Up)) and self.link.socket == socket:
+            return Origin.FIRST
+        stage = self.refresh.stage if self.refresh else None
+        if isinstance(stage, Opening) and stage.socket == socket:
+            return Origin.SECOND
+        return Origin.FORMER
+
+    def deliver(self, event: Event) -> None:
+        """Tells the user."""
+        self.effects.append(effect.Deliver(event))
+
+    def send_text(self, socket: int, text: str) -> None:
+        """Tells the server."""
+        self.effects.append(effect.SendText(socket, text))
+
+    def abort(self, socket: int) -> None:
+        """Drops a socket."""
+        self.effects.append(effect.Abort(socket))
+
+    def finish(self, why: Why) -> None:
+        """The last thing a machine does."""
+        link, self.link = self.link, Done()
+        if isinstance(link, Up):
+            self.effects.append(effect.Close(link.socket, NORMAL))
+        elif isinstance(link, Opening):
+            self.abort(link.socket)
+        self.drop_refresh()
+        self.deliver(Closed(why))
+
+    def drop_refresh(self) -> None:
+        """Gives the second socket up."""
+        refresh, self.refresh = self.refresh, None
+        if refresh and isinstance(refresh.stage, Opening):
+            self.abort(refresh.stage.socket)

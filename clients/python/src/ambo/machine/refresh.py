@@ -1,0 +1,92 @@
+"""Moving to a new connection while the old one serves."""
+
+from __future__ import annotations
+
+from ambo import effect
+from ambo.close import NORMAL
+from ambo.event import Refreshed, RefreshFailed, Refreshing
+from ambo.failure import Failure, is_final, retry_after
+from ambo.machine import connect, hear, speak
+from ambo.machine.member import (
+    Hearing,
+    Member,
+    NoMore,
+    Opening,
+    Refresh,
+    Speaking,
+    Up,
+    Waiting,
+)
+from ambo.message import RefreshComplete
+
+
+def refresh_required(member: Member, reason: str, token: str | None) -> None:
+    """The server wants this member on a new connection."""
+    if isinstance(member.part, Hearing) and token is not None:
+        member.part.refresh_token = token
+    if member.refresh:
+        return
+    member.deliver(Refreshing(reason))
+    member.refresh = Refresh(connect.open_socket(member))
+
+
+def record_lost(member: Member) -> None:
+    """The server has no record of this connection, so only a new one can help.
+
+    A speaker waits first: when another program has taken the session up, the server closes this
+    connection as superseded, and it would be wrong to take the session back.
+    """
+    if isinstance(member.part, Hearing):
+        refresh_required(member, "recordLost", None)
+    elif member.refresh is None:
+        member.refresh = Refresh(Waiting(member.now + member.timing.supersede_limit))
+
+
+def switch(member: Member, complete: RefreshComplete) -> None:
+    """The second socket has become a member: it serves from here on, and the first one goes."""
+    refresh, member.refresh = member.refresh, None
+    if refresh is None or not isinstance(refresh.stage, Opening):
+        return
+    if isinstance(member.link, Up):
+        member.effects.append(effect.Close(member.link.socket, NORMAL))
+    connect.go_up(member, refresh.stage)
+    member.deliver(Refreshed(resume(member, complete)))
+
+
+def resume(member: Member, complete: RefreshComplete) -> int:
+    """Takes up where the last connection stopped; tells how many frames are sent again."""
+    part = member.part
+    if isinstance(part, Speaking):
+        part.state = complete.state or part.state
+        speak.tell_dropped(member, part.frames.trim(member.now, member.timing))
+        replayed = part.frames.rewind(complete.last_sequence, member.now, member.timing)
+        speak.tell_wishes(member)
+        return replayed
+    part.refresh_token = None
+    part.confirmed = complete.target_language or part.confirmed
+    hear.tell_language(member)
+    return complete.replayed or 0
+
+
+def refresh_failed(member: Member, failure: Failure) -> None:
+    """The second socket came to nothing; the first one still serves."""
+    refresh = member.refresh
+    if refresh is None:
+        return
+    if is_final(failure):
+        refresh.stage = NoMore()
+        member.deliver(RefreshFailed(failure, None))
+        return
+    wait = refresh.backoff.after_failed_refresh(retry_after(failure), member.timing)
+    refresh.stage = Waiting(member.now + wait)
+    member.deliver(RefreshFailed(failure, wait))
+
+
+def look_at_the_refresh(member: Member) -> None:
+    """What is due on the second socket."""
+    stage = member.refresh.stage if member.refresh else None
+    if isinstance(stage, Opening) and stage.until <= member.now:
+        member.abort(stage.socket)
+        refresh_failed(member, connect.unanswered(member))
+    elif isinstance(stage, Waiting) and stage.until <= member.now and member.refresh:
+        member.refresh.stage = connect.open_socket(member)

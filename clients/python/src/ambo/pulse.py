@@ -1,0 +1,70 @@
+"""Signs of life: ours to the server and the server's to us."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from ambo.dice import Dice
+from ambo.timing import Timing
+
+
+class Due(Enum):
+    """What is to be done."""
+
+    BEAT = auto()
+    PING = auto()
+    LOST = auto()
+    """The server has been silent for too long."""
+
+
+class Pulse:
+    """The heartbeats and pings of one connection."""
+
+    def __init__(self, now: int, timing: Timing, dice: Dice) -> None:
+        self._next_beat = _beat_after(now, timing, dice)
+        self._heard_at = now
+        self._pinged_at: int | None = None
+
+    def heard(self, now: int) -> None:
+        """Something came from the server."""
+        self._heard_at = now
+
+    def ponged(self, now: int) -> int | None:
+        """A pong came; tells when its ping was sent."""
+        self._heard_at = now
+        pinged_at, self._pinged_at = self._pinged_at, None
+        return pinged_at
+
+    def doubt(self, now: int, timing: Timing) -> None:
+        """Asks for a ping now, because the line may have gone."""
+        if self._pinged_at is None:
+            self._heard_at = now - timing.ping_after
+
+    def due(self, now: int, timing: Timing, dice: Dice) -> Due | None:
+        """What is to be done now; call until there is nothing more."""
+        # A ping must have gone out first: after a sleep of ours the server is not to blame.
+        if self._pinged_at is not None and now >= self._patience(self._pinged_at, timing):
+            return Due.LOST
+        if now >= self._next_beat:
+            self._next_beat = _beat_after(now, timing, dice)
+            return Due.BEAT
+        if self._pinged_at is None and now >= self._heard_at + timing.ping_after:
+            self._pinged_at = now
+            return Due.PING
+        return None
+
+    def deadline(self, timing: Timing) -> int:
+        """When something will be due."""
+        if self._pinged_at is None:
+            life = self._heard_at + timing.ping_after
+        else:
+            life = self._patience(self._pinged_at, timing)
+        return min(life, self._next_beat)
+
+    def _patience(self, pinged_at: int, timing: Timing) -> int:
+        return max(pinged_at, self._heard_at) + timing.pong_limit
+
+
+def _beat_after(now: int, timing: Timing, dice: Dice) -> int:
+    jitter = timing.heartbeat_jitter
+    return now + timing.heartbeat - jitter + dice.up_to(2 * jitter)
