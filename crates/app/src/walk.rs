@@ -8,6 +8,7 @@ use ambo_core::event::{Arrival, Event, Via};
 use ambo_core::limits::{Identity, LimitKey, Operation};
 use ambo_core::rules::{self, Actor, Identified, Seen, Terms, Toll};
 use ambo_core::{Applied, Change, Decision, Refusal, Stamp, UserId};
+use futures_util::future::join_all;
 
 use crate::Outcome;
 use crate::ports::{FaultKind, Keys, Outbox, Paid, Store, StoreFault, Unidentified};
@@ -65,18 +66,22 @@ impl App {
         let mut after = None;
         loop {
             let page = self.store.due(stamp().now, after.as_ref(), PAGE).await?;
-            for session in &page {
-                let stamp = stamp();
-                let now = stamp.now;
-                let outcome = self.handle(&Arrival::of_session(session.clone(), stamp)).await;
-                ended += outcome.notices.len();
-                self.notify(&outcome.notices, now).await;
-            }
+            // Together, so that ends that wait for one disk wait once, and that no audience that
+            // is slow to be told delays the next session's.
+            let looks = page.iter().map(|id| self.look(Arrival::of_session(id.clone(), stamp())));
+            ended += join_all(looks).await.into_iter().sum::<usize>();
             if page.len() < PAGE {
                 return Ok(ended);
             }
             after = page.last().cloned();
         }
+    }
+
+    /// Looks at one session's time; how many sessions ended by it.
+    async fn look(&self, arrival: Arrival) -> usize {
+        let outcome = self.handle(&arrival).await;
+        self.notify(&outcome.notices, arrival.stamp.now).await;
+        outcome.notices.len()
     }
 
     async fn walk(&self, arrival: &Arrival) -> Result<Decision, Refusal> {
@@ -153,11 +158,15 @@ impl App {
         arrival: &Arrival,
     ) -> Result<Decision, Refusal> {
         let wanted = rules::wanted(event, &arrival.connection, arrival.source);
+        let mut has_paid = false;
         for attempt in 0..MAX_ATTEMPTS {
             actor.attempt = attempt;
             let seen: Seen = self.store.load(&wanted).await.map_err(|f| refusal_of(&f, "load"))?;
-            if attempt == 0 {
-                self.pay(&rules::tolls_when_seen(event, &actor, &seen), arrival).await?;
+            if !has_paid {
+                // A refresh may turn out to be a join only when another took the place it saw.
+                let tolls = rules::tolls_when_seen(event, &actor, &seen);
+                self.pay(&tolls, arrival).await?;
+                has_paid = !tolls.is_empty();
             }
             let decision = rules::decide(event, &actor, &self.terms, &seen)?;
             let Some(change) = &decision.change else { return Ok(decision) };

@@ -100,8 +100,7 @@ impl EmbeddedStore {
         let mut database = Database::open(&path)?;
         let kept = database.read(&path, settings.now, settings.speaker_grace)?;
         prepare(&database);
-        // The new files' names are to survive a loss of power as well.
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(unusable)?;
+        sync_names(directory).map_err(unusable)?;
 
         let mut store = Self::in_memory();
         for session in kept.sessions {
@@ -294,6 +293,11 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop)
+}
+
+/// Sees to it that the names of new files survive a loss of power, as their contents do.
+fn sync_names(directory: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 fn lock(directory: &Path) -> Result<File, OpenError> {

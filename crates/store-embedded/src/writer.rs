@@ -189,28 +189,26 @@ impl Writer {
     /// Notes how a write went, and says so when it goes otherwise than before. Those who waited
     /// are told by a fault of their own. Whether what was lasting is to be tried again.
     fn note(&self, written: &Result<(), WriteError>, batch: &Batch) -> bool {
-        let mut inbox = self.inbox.lock();
-        match written {
-            Ok(()) => {
-                if inbox.failing.take().is_some() {
-                    tracing::info!(component = "store", operation = "write", "the disk is back");
-                }
-                false
+        let error = written.as_ref().err().cloned();
+        let (before, is_last) = {
+            let mut inbox = self.inbox.lock();
+            (std::mem::replace(&mut inbox.failing, error), inbox.closing)
+        };
+        match (written, before) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                tracing::info!(component = "store", operation = "write", "the disk is back");
             }
-            Err(error) => {
-                if inbox.failing.replace(error.clone()).is_none() && batch.jobs.is_empty() {
-                    let WriteError::Database(cause) = error else { return true };
-                    tracing::error!(
-                        component = "store",
-                        operation = "write",
-                        error = %cause,
-                        "what changed of sessions could not be written; it is tried again"
-                    );
-                }
-                // At the end there is nobody to try again.
-                !inbox.closing
-            }
+            (Err(WriteError::Database(cause)), None) if batch.jobs.is_empty() => tracing::error!(
+                component = "store",
+                operation = "write",
+                error = %cause,
+                "what changed of sessions could not be written; it is tried again"
+            ),
+            (Err(_), _) => {}
         }
+        // At the end there is nobody to try again.
+        written.is_err() && !is_last
     }
 
     fn put_back(&self, lasting: Vec<Lasting>) {

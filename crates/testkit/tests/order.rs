@@ -4,10 +4,10 @@
 use ambo_app::ports::{Store, Totals};
 use ambo_core::event::{Command, Via};
 use ambo_core::refusal::Unauthorized;
-use ambo_core::{Event, Language, Languages, Limits, Millis, Operation, Rate, Refusal};
+use ambo_core::{Change, Event, Language, Languages, Limits, Millis, Operation, Rate, Refusal};
 use ambo_core::{SessionId, Terms, Words};
 use ambo_store_embedded::EmbeddedStore;
-use ambo_testkit::world::{Call, Meddler, World, language, without_rates};
+use ambo_testkit::world::{Call, Meddle, Meddler, World, language, without_rates};
 
 const MINUTE: Millis = Millis::from_mins(1);
 
@@ -201,6 +201,23 @@ async fn joins_and_attempts_are_limited_by_source() {
     let refusal = world.joins(&session).await.unwrap_err();
     assert!(limited(Operation::Connect)(&refusal), "{refusal:?}");
     world.happens(&world.join(&session, "es").from(2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refresh_that_turns_into_a_join_pays_as_one() {
+    let limits = Limits { joins: Rate::new(2, MINUTE), ..Limits::default() };
+    let store = Meddler::new(EmbeddedStore::in_memory());
+    let world = World::with_limits(store.clone(), limits);
+    let (session, _) = world.creates("ann").await.unwrap();
+    let told = world.joins(&session).await.unwrap();
+    world.joins(&session).await.unwrap();
+    let deadline = world.clock.now() + MINUTE;
+    world.on(&told, Via::Server, Event::Drain { deadline }).await.unwrap();
+    // It sees one whose place it may take, but that one is gone when it does.
+    let (connection, of) = (told, session.clone());
+    store.will([Meddle::First(Change::Drop { connection, session: of })]);
+    let refusal = world.happens(&world.go_on(&session, None)).await.unwrap_err();
+    assert!(limited(Operation::JoinSession)(&refusal), "{refusal:?}");
 }
 
 #[tokio::test]
