@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -140,7 +141,7 @@ def test_a_server_that_answers_is_never_lost_and_hears_a_beat_every_half_minute(
     assert all(due is not Due.LOST for _, due in log)
     beats = [at for at, due in log if due is Due.BEAT]
     assert 19 <= len(beats) <= 20
-    spans = [later - earlier for earlier, later in zip(beats, beats[1:], strict=False)]
+    spans = [later - earlier for earlier, later in pairwise(beats)]
     assert all(28_500 <= span <= 31_500 for span in spans)
 
 
@@ -246,7 +247,9 @@ def test_text_that_makes_no_sense_is_ignored(value: object) -> None:
     assert error_body(value) is None
 
 
-_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just({})
+_VALUES: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just({})
+)
 
 
 @given(
