@@ -60,7 +60,6 @@ fn read(text: &str, sizes: &Sizes) -> Result<Incoming, Refusal> {
     if text.len() > sizes.control {
         return Err(Refusal::MessageTooLarge { limit: sizes.control });
     }
-    let token = parameters::token(&fields)?;
     let event = match action.as_str() {
         "heartbeat" => Event::Heartbeat,
         "refreshConnection" => parameters::refresh(&fields)?,
@@ -73,6 +72,9 @@ fn read(text: &str, sizes: &Sizes) -> Result<Incoming, Refusal> {
         "endSession" => Event::End { reason: shown(&fields, "reason")? },
         _ => return Err(Refusal::InvalidAction),
     };
+    // Elsewhere a token is an unknown field, whatever it is.
+    let needs_token = matches!(event, Event::RefreshSpeaker { .. });
+    let token = if needs_token { parameters::token(&fields)? } else { None };
     Ok(Incoming::Event { intent: Ok(event), token })
 }
 
@@ -93,11 +95,15 @@ fn shown(fields: &Fields<'_>, name: &'static str) -> Result<Option<ShownText>, R
 fn audio(fields: &Fields<'_>, max: usize) -> Result<SentAudio, Refusal> {
     let expected = "audio in base64 (RFC 4648 §4), not empty";
     let refusal = || Refusal::InvalidParameters { field: "audioData", expected };
-    let text = fields.text("audioData")?.ok_or_else(refusal)?;
+    // A number has digits, and digits are base64: only a text is meant as audio.
+    let text = fields.0.get("audioData").and_then(Value::as_str).ok_or_else(refusal)?;
     if text.len() > max.div_ceil(3) * 4 {
         return Err(Refusal::MessageTooLarge { limit: max });
     }
-    let payload = STANDARD.decode(text.as_bytes()).map_err(|_| refusal())?;
+    let payload = STANDARD.decode(text).map_err(|_| refusal())?;
+    if payload.is_empty() {
+        return Err(refusal());
+    }
     if payload.len() > max {
         return Err(Refusal::MessageTooLarge { limit: max });
     }
@@ -205,6 +211,7 @@ mod tests {
             (r#"{"action":"joinSession"}"#, ("INVALID_ACTION", None)),
             (r#"{"action":"heartbeat"}"#, ("heartbeat", None)),
             (r#"{"action":"heartbeat","timestamp":1,"other":[{}]}"#, ("heartbeat", None)),
+            (r#"{"action":"heartbeat","token":{}}"#, ("heartbeat", None)),
             (r#"{"action":"controlSession"}"#, (bad, Some("command"))),
             (r#"{"action":"controlSession","command":"stop"}"#, (bad, Some("command"))),
             (r#"{"action":"controlSession","command":"pause"}"#, ("controlSession", None)),
@@ -229,6 +236,7 @@ mod tests {
             (r#"{"action":"sendAudio"}"#, (bad, Some("audioData"))),
             (r#"{"action":"sendAudio","audioData":""}"#, (bad, Some("audioData"))),
             (r#"{"action":"sendAudio","audioData":"!"}"#, (bad, Some("audioData"))),
+            (r#"{"action":"sendAudio","audioData":1234}"#, (bad, Some("audioData"))),
             (r#"{"action":"sendAudio","audioData":"AAA"}"#, (bad, Some("audioData"))),
             (r#"{"action":"sendAudio","audioData":"AAAA","sequence":-1}"#, (bad, Some("sequence"))),
             (
