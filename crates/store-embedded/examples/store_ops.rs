@@ -127,6 +127,14 @@ fn cpu_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Resident memory in bytes.
+fn memory() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let kib = line.split_ascii_whitespace().next().and_then(|kib| kib.parse::<usize>().ok());
+    kib.unwrap_or_default() * 1_024
+}
+
 async fn timed(run: impl Future<Output = ()>) -> Duration {
     let begun = Instant::now();
     run.await;
@@ -137,6 +145,7 @@ async fn in_memory(store: Arc<EmbeddedStore>) {
     for number in 0..SESSIONS {
         store.commit(&opening(number)).await.unwrap();
     }
+    let before = memory();
     for (name, joins) in
         [("join (3 limits, look, admit)", true), ("heartbeat (look, touch)", false)]
     {
@@ -156,6 +165,9 @@ async fn in_memory(store: Arc<EmbeddedStore>) {
             }
         })
         .await;
+        // With what the tool itself needs: the times it took, and its tasks.
+        let each = memory().saturating_sub(before) / (SESSIONS * JOINS_EACH);
+        println!("{:<34} {each} bytes a listener at most", "memory");
     }
 }
 

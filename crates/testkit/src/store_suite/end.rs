@@ -34,6 +34,11 @@ pub async fn an_ended_session_is_gone_with_its_connections(stage: Stage) {
         assert_eq!(stage.members(&session.id, 7).await, []);
     }
     assert_eq!(stage.view(&other.id).await.listeners(), 2);
+    // A connection that was set free may be a member elsewhere.
+    let free = Connection { session: other.id.clone(), ..members[0].clone() };
+    let role = ambo_core::Role::Listener { target: es() };
+    let free = Connection { role, ..free };
+    assert_eq!(stage.done(&other.id, &stage.admit(&free, PLACES)).await.listeners(), 3);
 }
 
 pub async fn an_end_is_guarded(stage: Stage) {

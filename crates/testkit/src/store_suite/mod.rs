@@ -19,6 +19,7 @@ mod touch;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambo_app::ports::Store;
 
@@ -57,6 +58,9 @@ impl Subject {
     }
 }
 
+/// How long a case may take; a store across a network has a few hundred calls to answer in some.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Runs one case on a runtime of its own, with threads enough for races.
 pub fn run<M, C>(make: impl FnOnce() -> M, case: impl FnOnce(Stage) -> C)
 where
@@ -67,7 +71,8 @@ where
     let runtime = builder.worker_threads(4).enable_all().build().unwrap();
     runtime.block_on(async {
         let subject = make().await;
-        case(Stage::new(&subject)).await;
+        let played = tokio::time::timeout(PATIENCE, case(Stage::new(&subject))).await;
+        assert!(played.is_ok(), "the store hangs");
     });
 }
 
