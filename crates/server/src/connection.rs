@@ -268,7 +268,9 @@ impl Connection {
             Message::Pong(_) => {}
             Message::Close(close) => {
                 let code = close.map_or(close_code::NORMAL, |close| close.code);
-                if matches!(code, close_code::NORMAL | close_code::GOING_AWAY) {
+                let is_goodbye = matches!(code, close_code::NORMAL | close_code::GOING_AWAY);
+                // What answers a close of ours is no goodbye of the client's own.
+                if is_goodbye && self.live.outlet.why().is_none() {
                     self.departure = Departure::Clean;
                 }
                 self.has_said_goodbye = true;
