@@ -1,21 +1,18 @@
-//! Every sentence of the wire contract, over a real socket.
+//! Every sentence of the wire contract that concerns a server by itself, over a real socket.
+//!
+//! Each module begins with a table of sentences and the tests that show them. Time is moved by
+//! hand; a test waits for nothing but the server's answers.
+
+#![allow(clippy::unwrap_used)]
 
 #[path = "../harness/mod.rs"]
 mod harness;
+mod support;
 
-use harness::World;
-use serde_json::json;
-
-#[tokio::test]
-async fn a_speaker_creates_and_a_listener_joins() {
-    let world = World::start(|_| {}).await;
-    let mut speaking = world.speak().await;
-    let mut listener = world.listen(&speaking.session, "es").await;
-    let ended = speaking.peer.ask(json!({ "action": "endSession", "reason": "Amen" })).await;
-    assert_eq!(ended["type"], "sessionEnded");
-    assert_eq!(listener.json().await["message"], "Amen");
-    assert_eq!(listener.closed().await.0, 1000);
-    assert_eq!(speaking.peer.closed().await.0, 1000);
-    world.until("nothing is left", |world| world.server.held().connections == 0).await;
-    world.stop().await;
-}
+mod ages;
+mod broadcast;
+mod connecting;
+mod life;
+mod messages;
+mod refresh;
+mod refusals;

@@ -2,6 +2,8 @@
 //! speaks to it through a WebSocket library that is not ours.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+mod schema;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,11 +180,15 @@ pub struct Refused {
 impl Refused {
     fn of(response: http::Response<Option<Vec<u8>>>) -> Self {
         let retry_after = response.headers().get("retry-after");
+        let body = response.body().as_deref().unwrap_or_default();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        if !body.is_null() {
+            schema::check_refusal(&body);
+        }
         Self {
             status: response.status().as_u16(),
             retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
-            body: serde_json::from_slice(response.body().as_deref().unwrap_or_default())
-                .unwrap_or_default(),
+            body,
         }
     }
 
@@ -210,13 +216,19 @@ impl Peer {
         self.socket.send(Message::binary(bytes)).await.unwrap();
     }
 
-    /// The next message that is not a ping or a pong, or `None` at the end of the stream.
+    /// The next message that is not a ping or a pong, or `None` at the end of the stream. What is
+    /// text is held against the contract's schema.
     pub async fn next(&mut self) -> Option<Message> {
         let next = async {
             loop {
                 match self.socket.next().await? {
                     Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                    Ok(message) => return Some(message),
+                    Ok(message) => {
+                        if let Message::Text(text) = &message {
+                            schema::check_message(&serde_json::from_str(text).unwrap());
+                        }
+                        return Some(message);
+                    }
                     Err(_) => return None,
                 }
             }
