@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::process::Process;
 use crate::publish::Round;
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 
 /// CPU time for each delivered frame, in rounds that alternate with the floor's.
 #[derive(Args)]
@@ -31,6 +31,8 @@ pub struct Fanout {
     /// What stands beside the floor.
     #[arg(long, default_value = "hub")]
     target: Target,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 /// A server, and the listeners it has.
@@ -51,8 +53,8 @@ impl Fanout {
     pub fn run(self) -> Result<()> {
         let Self { frame, rate, burst, seconds, .. } = self;
         let round = Round { frame, rate, burst, seconds };
-        let mut pairs =
-            [Target::Floor, self.target].map(|target| Pair::start(target, self.listeners));
+        let mut pairs = [Target::Floor, self.target]
+            .map(|target| Pair::start(target, &self.tuning, self.listeners));
         let mut results = [Vec::new(), Vec::new()];
         for n in 0..=self.rounds {
             for (pair, results) in pairs.iter_mut().zip(&mut results) {
@@ -93,8 +95,8 @@ impl Fanout {
 }
 
 impl Pair {
-    fn start(target: Target, listeners: usize) -> Result<Self> {
-        let mut server = Process::start(&["serve", target.name()])?;
+    fn start(target: Target, tuning: &Tuning, listeners: usize) -> Result<Self> {
+        let mut server = Process::start(&target.arguments(tuning))?;
         let port = server.hear()?;
         let count = listeners.to_string();
         let mut listeners = Process::start(&["listen", target.name(), &port, &count])?;

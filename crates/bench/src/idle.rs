@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::process::Process;
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 
 /// Memory for each listener that only listens.
 #[derive(Args)]
@@ -15,12 +15,14 @@ pub struct Idle {
     /// Which server.
     #[arg(long, default_value = "hub")]
     target: Target,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 impl Idle {
     /// Prints the resident memory of the server's process, beyond what it had without listeners.
     pub fn run(self) -> Result<()> {
-        let mut server = Process::start(&["serve", self.target.name()])?;
+        let mut server = Process::start(&self.target.arguments(&self.tuning))?;
         let port = server.hear()?;
         // A few listeners first, so that what is allocated once is there.
         let mut few = Process::start(&["listen", self.target.name(), &port, "50"])?;

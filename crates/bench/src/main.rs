@@ -16,7 +16,7 @@ mod target;
 
 use clap::{Parser, Subcommand};
 
-use crate::target::Target;
+use crate::target::{Target, Tuning};
 
 #[derive(Parser)]
 #[command(about, version)]
@@ -36,6 +36,9 @@ enum Command {
     Serve {
         /// Which server.
         target: Target,
+        /// How the hub is set.
+        #[command(flatten)]
+        tuning: Tuning,
     },
     /// Listeners in their own process.
     #[command(hide = true)]
@@ -46,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Fanout(fanout) => fanout.run(),
         Command::Idle(idle) => idle.run(),
-        Command::Serve { target } => target.serve(),
+        Command::Serve { target, tuning } => target.serve(&tuning),
         Command::Listen(listen) => listen.run(),
     }
 }

@@ -1,5 +1,6 @@
 //! The tool's own processes: started from the same binary, spoken to in lines.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct Process {
 
 impl Process {
     /// Starts this binary again with other arguments.
-    pub fn start(arguments: &[&str]) -> Result<Self> {
+    pub fn start(arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .stdin(Stdio::piped())

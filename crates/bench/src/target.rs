@@ -11,7 +11,7 @@ use ambo_hub::{
 use ambo_wire::websocket::{self, Decoder, Handshake, Message, close_code};
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -26,6 +26,17 @@ pub enum Target {
     Floor,
     /// The hub and the codec behind an accept loop of a few lines.
     Hub,
+}
+
+/// How the hub is set, where not as it would be by itself.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Tuning {
+    /// The delivery tick in milliseconds; by the size of the audience if not given.
+    #[arg(long)]
+    pub tick: Option<u64>,
+    /// Tasks that write; one a core if not given.
+    #[arg(long)]
+    pub shards: Option<usize>,
 }
 
 /// What every listener of the hub hears first, so that the load knows when it is seated.
@@ -52,23 +63,34 @@ impl Target {
         }
     }
 
+    /// The arguments that start it in a process of its own.
+    pub fn arguments(self, tuning: &Tuning) -> Vec<String> {
+        let tick = tuning.tick.map(|millis| format!("--tick={millis}"));
+        let shards = tuning.shards.map(|shards| format!("--shards={shards}"));
+        let start = ["serve".to_owned(), self.name().to_owned()];
+        start.into_iter().chain(tick).chain(shards).collect()
+    }
+
     /// Runs it in this process: prints its port, then answers rounds with their CPU time.
-    pub fn serve(self) -> Result<()> {
+    pub fn serve(self, tuning: &Tuning) -> Result<()> {
         match self {
             Self::Floor => floor::serve(),
             Self::Hub => {
                 let runtime = tokio::runtime::Runtime::new()?;
-                runtime.block_on(serve_hub())
+                runtime.block_on(serve_hub(tuning))
             }
         }
     }
 }
 
-async fn serve_hub() -> Result<()> {
+async fn serve_hub(tuning: &Tuning) -> Result<()> {
     let slow = websocket::close(close_code::TRY_AGAIN_LATER, "slow consumer");
     let mut settings = HubSettings::new(encode, slow);
-    if let Ok(millis) = std::env::var("AMBO_BENCH_TICK") {
-        settings.tick = DeliveryTick::Fixed(Duration::from_millis(millis.parse()?));
+    if let Some(millis) = tuning.tick {
+        settings.tick = DeliveryTick::Fixed(Duration::from_millis(millis));
+    }
+    if let Some(shards) = tuning.shards {
+        settings.shards = shards;
     }
     let hub = Arc::new(Hub::start(settings));
     hub.open(&session()?, language()?, Gate::Open);

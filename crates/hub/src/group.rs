@@ -46,6 +46,7 @@ pub(crate) struct Group {
     /// The close frame, once the session has ended.
     close: Option<Bytes>,
     due: Option<Instant>,
+    /// When the last delivery of audio began.
     delivered: Option<Instant>,
     delivery: Option<Delivery>,
     /// The shard has it among those that want to deliver.
@@ -61,6 +62,7 @@ enum Waiting {
 /// A delivery under way: what waited when it began, for every seat there was.
 #[derive(Debug)]
 struct Delivery {
+    began: Instant,
     next_seat: usize,
     runs: Vec<Run>,
 }
@@ -156,7 +158,7 @@ impl Group {
 
     /// Delivers to as many seats as the turn has left; says whether the delivery is done.
     pub fn deliver(&mut self, shard: &Shard, left: &mut usize) -> bool {
-        let delivery = self.delivery.get_or_insert(Delivery { next_seat: 0, runs: Vec::new() });
+        let delivery = self.delivery.get_or_insert_with(|| Delivery::new(shard.now()));
         let end = self.seats.len().min(delivery.next_seat + *left);
         let range = delivery.next_seat..end;
         *left -= range.len();
@@ -229,7 +231,7 @@ impl Group {
             fanout(now.saturating_duration_since(first));
         }
         if first.is_some() {
-            self.delivered = Some(now);
+            self.delivered = self.delivery.take().map(|delivery| delivery.began);
         }
         self.waiting = Vec::new();
         self.due = None;
@@ -258,6 +260,12 @@ impl Group {
         if let Some(moved) = self.seats.get(slot) {
             moved.outlet.slot.store(slot as u32, Ordering::Relaxed);
         }
+    }
+}
+
+impl Delivery {
+    fn new(began: Instant) -> Self {
+        Self { began, next_seat: 0, runs: Vec::new() }
     }
 }
 
