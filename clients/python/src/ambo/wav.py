@@ -59,7 +59,10 @@ class WavSource:
     """Reads a WAV file frame by frame."""
 
     def __init__(self, path: str | Path) -> None:
-        self._file = wave.open(str(path), "rb")  # noqa: SIM115 - closed on exit
+        try:
+            self._file = wave.open(str(path), "rb")  # noqa: SIM115 - closed on exit
+        except (wave.Error, EOFError) as error:
+            raise ValueError(f"{path} is no WAV file with PCM: {error}") from error
         if self._file.getsampwidth() != _SAMPLE_BYTES:
             self._file.close()
             raise ValueError(f"{path} does not have samples of 16 bits")
