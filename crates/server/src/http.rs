@@ -72,8 +72,9 @@ async fn page(axum::extract::Path(name): axum::extract::Path<String>) -> Respons
 }
 
 /// The pages that come with the server.
-const FILES: [(&str, &str, &str); 2] = [
+const FILES: [(&str, &str, &str); 3] = [
     ("index.html", "text/html; charset=utf-8", include_str!("../../../web/index.html")),
+    ("listen.css", "text/css; charset=utf-8", include_str!("../../../web/listen.css")),
     ("listen.js", "text/javascript; charset=utf-8", include_str!("../../../web/listen.js")),
 ];
 
