@@ -504,6 +504,14 @@ def test_what_is_not_known_is_ignored() -> None:
     assert len(listener.effects) == count
 
 
+def test_a_language_that_is_none_does_not_stop_a_speaker() -> None:
+    speaker = Driver.speaker(session=SESSION)
+    speaker.give(input.Start())
+    speaker.complete(1, sourceLanguage="ʃpråk")
+    speaker.send(1)
+    assert speaker.spoken(1) == [(1, 1)]
+
+
 def test_a_reply_about_another_session_is_none() -> None:
     listener = Driver.listener()
     listener.give(input.Start())

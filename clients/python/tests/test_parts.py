@@ -128,7 +128,7 @@ def run_pulse(until: int, answers: bool) -> list[tuple[int, Due]]:
             if due is Due.LOST:
                 return log
             if due is Due.PING and answers:
-                pulse.ponged(now)
+                pulse.ponged(now, TIMING)
     return log
 
 

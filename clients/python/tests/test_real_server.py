@@ -203,7 +203,7 @@ async def test_five_kills_of_the_server_are_survived(server: RealServer) -> None
     await talk.begin(listeners=3)
     waits = []
     for _ in range(5):
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.7)
         backs = [talk.back, *(hearer.back for hearer in talk.hearers)]
         for back in backs:
             back.clear()

@@ -14,13 +14,13 @@ from typing import TypeVar
 from ambo import event, input
 from ambo.address import Address
 from ambo.events import Events
+from ambo.frame import is_language
 from ambo.machine import Role
 from ambo.shell import Shell
 from ambo.timing import Timing
 from ambo.tokens import TokenProvider
 
 _log = logging.getLogger("ambo")
-_LANGUAGE = re.compile(r"[a-z]{2}")
 _SESSION = re.compile(r"[a-z]+-[a-z]+-[1-9][0-9]{2}")
 _C = TypeVar("_C", bound="Client")
 
@@ -172,7 +172,7 @@ class Client:
 
 def language(code: str) -> str:
     """Reads a language."""
-    if not _LANGUAGE.fullmatch(code):
+    if not is_language(code):
         raise ValueError(f"{code!r} is not a language such as en or es (ISO 639-1)")
     return code
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,7 +22,7 @@ MAX_SEQUENCE = (1 << 32) - 1
 
 _HEADER = struct.Struct(">BB2sIQ")
 _VERSION = 1
-_LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz")
+_LANGUAGE = re.compile(r"[a-z]{2}")
 
 
 class Kind(IntEnum):
@@ -51,7 +52,7 @@ class AudioFrame:
         if len(message) <= _HEADER.size:
             return None
         version, kind, language, sequence, captured = _HEADER.unpack_from(message)
-        if version != _VERSION or kind not in (1, 2) or not _LETTERS.issuperset(language):
+        if version != _VERSION or kind not in (1, 2) or not is_language(language.decode("latin-1")):
             return None
         payload = message[_HEADER.size :]
         return cls(Kind(kind), language.decode("ascii"), sequence, captured, payload)
@@ -61,3 +62,8 @@ class AudioFrame:
         language = self.language.encode("ascii")
         header = _HEADER.pack(_VERSION, self.kind, language, self.sequence, self.captured_micros)
         return header + self.payload
+
+
+def is_language(code: str) -> bool:
+    """Whether this is a language: two lower-case ASCII letters."""
+    return _LANGUAGE.fullmatch(code) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from ambo.frame import MAX_SEQUENCE, AudioFrame, Kind
 from ambo.input import Send
@@ -110,11 +111,14 @@ class Frames:
 
     def forget_waiting(self) -> int:
         """Lets go of the audio that waits, because of a pause, and tells how much."""
-        waiting = list(self._line)[self._sent :]
-        audio = [entry for entry in waiting if entry.frame.kind is Kind.AUDIO]
-        for entry in audio:
-            self._pop(self._line.index(entry, self._sent))
-        return len(audio)
+        entries = list(self._line)
+        is_kept = [
+            at < self._sent or entry.frame.kind is Kind.CONFIGURATION
+            for at, entry in enumerate(entries)
+        ]
+        self._line = deque(compress(entries, is_kept))
+        self._bytes = sum(len(entry.frame.payload) for entry in self._line)
+        return len(entries) - len(self._line)
 
     @property
     def is_drained(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from ambo import event
 from ambo.failure import ErrorBody
-from ambo.frame import MAX_SEQUENCE, AudioFrame, Kind
+from ambo.frame import MAX_SEQUENCE, AudioFrame, Kind, is_language
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,11 @@ def _status(fields: _Fields) -> event.Status:
 
 def _audio(fields: _Fields) -> event.Audio:
     payload = b64decode(fields.text("audioData"), validate=True)
-    sequence = fields.number("sequence", MAX_SEQUENCE)
+    sequence, language = fields.number("sequence", MAX_SEQUENCE), fields.text("language")
+    if not is_language(language):
+        raise ValueError("language")
     # A frame in JSON has no capture time.
-    return event.Audio(AudioFrame(Kind.AUDIO, fields.text("language"), sequence, 0, payload))
+    return event.Audio(AudioFrame(Kind.AUDIO, language, sequence, 0, payload))
 
 
 def _error(fields: _Fields) -> event.Error:

@@ -23,22 +23,23 @@ class Pulse:
     def __init__(self, now: int, timing: Timing, dice: Dice) -> None:
         self._next_beat = _beat_after(now, timing, dice)
         self._heard_at = now
+        self._ping_at = now + timing.ping_after
         self._pinged_at: int | None = None
 
-    def heard(self, now: int) -> None:
+    def heard(self, now: int, timing: Timing) -> None:
         """Something came from the server."""
         self._heard_at = now
+        self._ping_at = now + timing.ping_after
 
-    def ponged(self, now: int) -> int | None:
+    def ponged(self, now: int, timing: Timing) -> int | None:
         """A pong came; tells when its ping was sent."""
-        self._heard_at = now
+        self.heard(now, timing)
         pinged_at, self._pinged_at = self._pinged_at, None
         return pinged_at
 
-    def doubt(self, now: int, timing: Timing) -> None:
+    def doubt(self, now: int) -> None:
         """Asks for a ping now, because the line may have gone."""
-        if self._pinged_at is None:
-            self._heard_at = now - timing.ping_after
+        self._ping_at = now
 
     def due(self, now: int, timing: Timing, dice: Dice) -> Due | None:
         """What is to be done now; call until there is nothing more."""
@@ -48,17 +49,15 @@ class Pulse:
         if now >= self._next_beat:
             self._next_beat = _beat_after(now, timing, dice)
             return Due.BEAT
-        if self._pinged_at is None and now >= self._heard_at + timing.ping_after:
+        if self._pinged_at is None and now >= self._ping_at:
             self._pinged_at = now
             return Due.PING
         return None
 
     def deadline(self, timing: Timing) -> int:
         """When something will be due."""
-        if self._pinged_at is None:
-            life = self._heard_at + timing.ping_after
-        else:
-            life = self._patience(self._pinged_at, timing)
+        pinged_at = self._pinged_at
+        life = self._ping_at if pinged_at is None else self._patience(pinged_at, timing)
         return min(life, self._next_beat)
 
     def _patience(self, pinged_at: int, timing: Timing) -> int:

@@ -158,7 +158,7 @@ def wake(member: Member) -> None:
     if isinstance(member.link, Down):
         member.link.retry_at = member.now
     elif isinstance(member.link, Up):
-        member.link.pulse.doubt(member.now, member.timing)
+        member.link.pulse.doubt(member.now)
     if member.refresh and isinstance(member.refresh.stage, Waiting):
         member.refresh.stage.until = member.now
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ambo import event, message
 from ambo.failure import ErrorBody, Refused
-from ambo.frame import AudioFrame
+from ambo.frame import AudioFrame, is_language
 from ambo.machine import connect, hear, refresh, speak
 from ambo.machine.member import Hearing, Member, Opening, Origin, Speaking, Up
 from ambo.message import Message, RefreshComplete, RefreshRequired
@@ -40,7 +40,7 @@ def ponged(member: Member, socket: int) -> None:
     link = member.link
     if not isinstance(link, Up) or link.socket != socket:
         return
-    pinged_at = link.pulse.ponged(member.now)
+    pinged_at = link.pulse.ponged(member.now, member.timing)
     if isinstance(member.part, Speaking) and pinged_at is not None:
         member.part.frames.confirm(pinged_at)
 
@@ -53,7 +53,7 @@ def written(member: Member, socket: int, frames: int) -> None:
 
 def _heard(member: Member, socket: int) -> None:
     if isinstance(member.link, Up) and member.link.socket == socket:
-        member.link.pulse.heard(member.now)
+        member.link.pulse.heard(member.now, member.timing)
 
 
 def _first_message(member: Member, opening: Opening, said: Message) -> None:
@@ -85,7 +85,7 @@ def _welcome(member: Member, opening: Opening, said: Message) -> None:
     elif isinstance(said, RefreshComplete) and _is_ours(member, said):
         is_first = member.lost_at is None
         connect.go_up(member, opening)
-        if isinstance(part, Speaking):
+        if isinstance(part, Speaking) and is_language(said.source_language):
             # The session was there already and has its own language.
             part.language = said.source_language
         replayed = refresh.resume(member, said)
