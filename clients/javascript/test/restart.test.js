@@ -1,0 +1,45 @@
+/** The real server is killed and comes back, five times during one talk. */
+
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Ambo } from './support/ambo.js';
+import { next } from './support/hostile.js';
+import { Talk } from './support/talk.js';
+
+const RESTARTS = 5;
+/** How long the server is away. */
+const AWAY = 700;
+
+let ambo;
+before(async () => (ambo = await Ambo.start()));
+after(() => ambo?.stop());
+
+it(`everyone is back within 5 s, ${RESTARTS} times`, { timeout: 110_000 }, async (t) => {
+  const talk = await Talk.start(ambo, 5);
+  let isOver = false;
+  const speech = talk.speak(() => isOver);
+  const waits = [];
+  for (let restart = 0; restart < RESTARTS; restart += 1) {
+    // After ten seconds a connection was a good one, and waits begin anew.
+    await sleep(10_200);
+    await ambo.kill();
+    await sleep(AWAY);
+    const back = talk.members.map((member) => next(member, 'reconnected'));
+    await ambo.launch();
+    const start = performance.now();
+    await Promise.all(back.map((each) => each.then(() => waits.push(performance.now() - start))));
+  }
+  await sleep(500);
+  isOver = true;
+  await speech;
+  await talk.heardBy(10_000);
+  await talk.leave();
+  const slowest = Math.max(...waits) / 1_000;
+  t.diagnostic(`${waits.length} returns, the slowest after ${slowest.toFixed(2)} s; ` +
+    `${talk.spoken} frames, ${JSON.stringify(talk.faults)}, ${talk.gaps} gaps told`);
+  assert.ok(slowest < 5, `${slowest} s`);
+  assert.deepEqual(talk.faults, { doubled: 0, disordered: 0, lost: 0 });
+  assert.equal(talk.dropped, 0);
+});
