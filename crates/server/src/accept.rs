@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ambo_core::SourceAddress;
+use ambo_core::{Refusal, SourceAddress};
+use ambo_wire::ErrorBody;
 use axum::Router;
 use axum::extract::Request;
+use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,7 +20,7 @@ use tower_service::Service as _;
 
 use crate::http::Peer;
 use crate::node::Node;
-use crate::places::{NoPlace, Place};
+use crate::places::Place;
 use crate::tls::Tls;
 
 /// How long the loop rests when the system has no more sockets to give.
@@ -70,7 +72,14 @@ fn admit(
     let source = (!is_proxy).then(|| SourceAddress::of(address.ip()));
     let place = match node.places.take(source) {
         Ok(place) => place,
-        Err(no_place) => return turn_away(stream, no_place, tls.is_some()),
+        Err(no_place) => {
+            let refusal = no_place.refusal();
+            node.metrics.refused(&refusal);
+            // Without a TLS handshake nothing can be said.
+            return if tls.is_none() {
+                turn_away(&stream, &refusal)
+            };
+        }
     };
     let acceptor = tls.map(|tls| tls.acceptor());
     let (node, router) = (Arc::clone(node), router.clone());
@@ -86,17 +95,14 @@ fn admit(
 }
 
 /// Says why in one write, if the socket takes it; reads nothing.
-fn turn_away(stream: TcpStream, no_place: NoPlace, is_tls: bool) {
-    if is_tls {
-        return;
-    }
-    let (status, seconds) = match no_place {
-        NoPlace::InAll => ("503 Service Unavailable", 5),
-        NoPlace::ForSource => ("429 Too Many Requests", 10),
-    };
+fn turn_away(stream: &TcpStream, refusal: &Refusal) {
+    let status = StatusCode::from_u16(refusal.status()).unwrap_or_default();
+    let seconds = refusal.retry_after().unwrap_or_default();
+    let body = serde_json::to_string(&ErrorBody::of(refusal, None)).unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 {status}\r\nRetry-After: {seconds}\r\nContent-Length: 0\r\n\
-         Connection: close\r\n\r\n"
+        "HTTP/1.1 {status}\r\nRetry-After: {seconds}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
     );
     let _ = stream.try_write(answer.as_bytes());
 }

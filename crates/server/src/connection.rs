@@ -350,6 +350,9 @@ impl Connection {
     /// closes nothing.
     fn refuse(&mut self, refusal: &Refusal) -> ControlFlow<()> {
         self.node.metrics.refused(refusal);
+        if *refusal == Refusal::ConnectionNotFound {
+            self.live.retire(self.node.clock.now());
+        }
         let request_id = Some(hashed(&self.live.id));
         self.tell(ServerMessage::of_refusal(refusal, request_id));
         let is_flood = matches!(refusal, Refusal::RateLimitExceeded { operation, .. }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use ambo_core::rules::StatusPulse;
 use ambo_core::{BroadcastState, ConnectionId, Millis, SessionId, SourceAddress};
@@ -27,6 +27,15 @@ pub(crate) struct Live {
     pub(crate) age_told: AtomicU8,
     /// When its member moved to another connection; 0 while it is a member's own.
     pub(crate) retired_at: AtomicU64,
+}
+
+impl Live {
+    /// Notes that its member is not, or no longer, its own.
+    pub(crate) fn retire(&self, now: Millis) {
+        let (free, order) = (0, Ordering::Relaxed);
+        // Only the first time counts; the exchange fails when there was one.
+        let _ = self.retired_at.compare_exchange(free, now.0, order, order);
+    }
 }
 
 /// All that is open here.

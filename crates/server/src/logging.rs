@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// Keeps the log's writer alive; what is still waiting is written when it is dropped.
 #[derive(Debug)]
@@ -68,7 +70,9 @@ pub fn subscriber<W>(filter: &str, writer: W) -> anyhow::Result<impl Subscriber 
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    Ok(tracing_subscriber::fmt()
+    // What libraries say has none of our fields and may hold whole addresses.
+    let ours = filter_fn(|metadata| metadata.target().starts_with("ambo"));
+    let lines = tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
@@ -76,7 +80,8 @@ where
         .with_target(false)
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_writer(writer)
-        .finish())
+        .finish();
+    Ok(lines.with(ours))
 }
 
 /// A connection's id as logs and request ids show it.

@@ -177,27 +177,27 @@ impl Collector for Elsewhere {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let health = &self.health;
         for (name, help, value) in [
-            ("audio_frames_in", "Frames that speakers sent", read(&counters.frames_in)),
-            ("audio_frames_out", "Frames handed to listeners", read(&counters.frames_out)),
-            ("slow_consumers", "Listeners closed for lag", read(&counters.slow_consumers)),
-            ("rate_limiter_failures", "Requests a faulty limiter let pass", health.unlimited()),
-            ("store_retries", "Calls of the store made again", health.retries()),
-            ("store_timeouts", "Calls of the store given up", health.timeouts()),
-            ("store_breaker_opened", "Times the store was given a rest", health.store_opened()),
-            ("log_lines_dropped", "Log lines lost to a slow log", read(&self.logs_dropped)),
-            ("panics", "Bugs that stopped a task", crate::logging::panics()),
+            ("audio_frames_in", "Frames that speakers sent.", read(&counters.frames_in)),
+            ("audio_frames_out", "Frames handed to listeners.", read(&counters.frames_out)),
+            ("slow_consumers", "Listeners closed for lag.", read(&counters.slow_consumers)),
+            ("rate_limiter_failures", "Requests a faulty limiter let pass.", health.unlimited()),
+            ("store_retries", "Calls of the store made again.", health.retries()),
+            ("store_timeouts", "Calls of the store given up.", health.timeouts()),
+            ("store_breaker_opened", "Times the store was given a rest.", health.store_opened()),
+            ("log_lines_dropped", "Log lines lost to a slow log.", read(&self.logs_dropped)),
+            ("panics", "Bugs that stopped a task.", crate::logging::panics()),
         ] {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
         let gauge = ConstGauge::new(i64::from(health.store_breaker().as_number()));
-        let help = "0 closed, 1 trying, 2 open";
+        let help = "0 closed, 1 trying, 2 open.";
         let metric = encoder.encode_descriptor("store_breaker", help, None, gauge.metric_type())?;
         gauge.encode(metric)?;
 
         let dropped = ConstCounter::new(0_u64);
-        let help = "Frames dropped";
+        let help = "Frames dropped.";
         let mut family =
             encoder.encode_descriptor("audio_frames_dropped", help, None, dropped.metric_type())?;
         for (reason, counter) in [

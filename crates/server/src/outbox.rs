@@ -1,7 +1,6 @@
 //! Notices to the connections that are open here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use ambo_app::ports::Outbox;
 use ambo_core::{Audience, BroadcastState, ConnectionId, Millis, Notice, SessionId, Tidings};
@@ -35,7 +34,7 @@ impl LocalOutbox {
         let Some(live) = self.lives.find(connection) else { return };
         match encode(tidings, &live.session, now) {
             Some(message) => live.outlet.send(message),
-            None => live.retired_at.store(now.0, Ordering::Relaxed),
+            None => live.retire(now),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ambo_core::SourceAddress;
+use ambo_core::{Operation, Refusal, SourceAddress};
 use parking_lot::Mutex;
 
 /// Counts connections by source address. 0 means no limit.
@@ -35,6 +35,19 @@ pub(crate) enum NoPlace {
     InAll,
     /// The address's.
     ForSource,
+}
+
+impl NoPlace {
+    /// What one who finds no place is told.
+    pub(crate) fn refusal(self) -> Refusal {
+        match self {
+            Self::InAll => Refusal::ServiceUnavailable { service: "node", retry_after: 5 },
+            // Somebody who has more connections than any hall needs.
+            Self::ForSource => {
+                Refusal::RateLimitExceeded { operation: Operation::Connect, retry_after: 10 }
+            }
+        }
+    }
 }
 
 impl Places {

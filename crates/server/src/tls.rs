@@ -67,6 +67,9 @@ fn read(cert: &Path, key: &Path) -> anyhow::Result<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("tls_cert: {} is no chain of PEM certificates", cert.display()))?;
+    if chain.is_empty() {
+        anyhow::bail!("tls_cert: {} holds no certificate in PEM", cert.display());
+    }
     let private = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("tls_key: {} is no private key in PEM", key.display()))?;
     let mut config = ServerConfig::builder()

@@ -76,13 +76,10 @@ struct Knock {
 
 impl Knock {
     fn place(&self) -> Result<Place, Refusal> {
-        let unavailable = || Refusal::ServiceUnavailable { service: "node", retry_after: 1 };
-        let mut place = self.peer.take_place().ok_or_else(unavailable)?;
-        match place.assign(self.source) {
-            Ok(()) => Ok(place),
-            Err(NoPlace::InAll) => Err(unavailable()),
-            Err(NoPlace::ForSource) => Err(too_many()),
-        }
+        let unavailable = Refusal::ServiceUnavailable { service: "node", retry_after: 1 };
+        let mut place = self.peer.take_place().ok_or(unavailable)?;
+        place.assign(self.source).map_err(NoPlace::refusal)?;
+        Ok(place)
     }
 
     /// Asks the rules, and answers as they say.
@@ -175,12 +172,6 @@ impl Knock {
         });
         response
     }
-}
-
-/// The one who has more connections than any hall needs.
-fn too_many() -> Refusal {
-    let operation = ambo_core::Operation::Connect;
-    Refusal::RateLimitExceeded { operation, retry_after: 10 }
 }
 
 fn new_id(node: &Node) -> ConnectionId {
