@@ -168,15 +168,12 @@ fn quality(text: &str) -> Result<QualityTier, String> {
 
 fn time(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time: expected such as 90s, 30m, 12h or 7d");
-    let (number, unit) = text.trim().split_at(text.trim().len().saturating_sub(1));
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
+    let units = [("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)];
+    let parted = units.into_iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.trim().strip_suffix(unit)?.parse().ok()?;
+        Some((number, seconds))
+    });
+    let (number, seconds) = parted.ok_or_else(wrong)?;
     let seconds = number.checked_mul(seconds).filter(|seconds| *seconds > 0).ok_or_else(wrong)?;
     Ok(Duration::from_secs(seconds))
 }

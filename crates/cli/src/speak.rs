@@ -191,6 +191,8 @@ impl Talk {
         let Some(event) = event else { return Some(Closed::Ended) };
         match event {
             Event::Closed(closed) => return Some(closed),
+            // It was this speaker who ended it.
+            Event::Ended { reason, .. } if reason == "speakerEnded" => {}
             Event::Status(status) => {
                 self.told.listeners = Some(status.listeners);
                 self.show();
@@ -249,15 +251,18 @@ async fn paced(
 
 /// What speakers and listeners are told of their connection.
 pub fn line(event: &Event) -> Option<String> {
-    let replayed = |resumed: &Resumed| count(resumed.replayed.into(), "frame");
+    let caught_up = |resumed: &Resumed| match resumed.replayed {
+        0 => String::new(),
+        replayed => format!(", caught up with {}", count(replayed.into(), "frame")),
+    };
     Some(match event {
         Event::Reconnecting { failure, retry_in, .. } if retry_in.0 > 0 => {
             format!("{failure}; trying again in {:.1} s", retry_in.0 as f64 / 1_000.0)
         }
         Event::Reconnecting { failure, .. } => format!("{failure}; trying again"),
-        Event::Reconnected(resumed) => format!("connected again, {} repeated", replayed(resumed)),
+        Event::Reconnected(resumed) => format!("connected again{}", caught_up(resumed)),
         Event::Refreshed(resumed) => {
-            format!("moved to a new connection, {} repeated", replayed(resumed))
+            format!("moved to a new connection{}", caught_up(resumed))
         }
         Event::RefreshFailed { failure, .. } => format!("no new connection yet: {failure}"),
         Event::ReconnectFailed { failure } => format!("cannot come back: {failure}"),

@@ -131,6 +131,9 @@ struct Up {
     pulse: Pulse,
     /// Frames the shell has not yet written.
     in_flight: usize,
+    /// A second socket was opened beside this one. The server may have moved the member to it
+    /// though its answer never came; this one is superseded then, and what it carries is lost.
+    may_be_superseded: bool,
 }
 
 /// The second socket of a refresh.

@@ -20,7 +20,8 @@ pub struct Timing {
     pub first_retry: Millis,
     /// The longest wait: a server that comes back is found soon, and not stormed.
     pub longest_retry: Millis,
-    /// A connection that lived this long was a good one: waits begin anew after it.
+    /// A connection that lived this long was a good one: waits begin anew after it. A server that
+    /// takes connections only to fall over again does so sooner.
     pub steady_after: Millis,
     /// When a lost connection is given up: no session lives longer without its speaker.
     pub reconnect_limit: Millis,
@@ -54,7 +55,7 @@ impl Default for Timing {
             connect_limit: Millis::from_secs(10),
             first_retry: Millis::from_secs(1),
             longest_retry: Millis::from_secs(30),
-            steady_after: Millis::from_secs(10),
+            steady_after: Millis::from_secs(2),
             reconnect_limit: Millis::from_mins(120),
             supersede_limit: Millis::from_secs(31),
             end_limit: Millis::from_secs(10),

@@ -68,7 +68,14 @@ impl Machine {
     pub(super) fn go_up(&mut self, opening: Opening) {
         let Opening { socket, framing, .. } = opening;
         let pulse = Pulse::new(self.now, &self.timing, &mut self.dice);
-        self.link = Link::Up(Up { socket, framing, since: self.now, pulse, in_flight: 0 });
+        self.link = Link::Up(Up {
+            socket,
+            framing,
+            since: self.now,
+            pulse,
+            in_flight: 0,
+            may_be_superseded: false,
+        });
         self.lost_at = None;
     }
 
@@ -95,9 +102,17 @@ impl Machine {
             Origin::First if matches!(self.link, Link::Opening(_)) => {
                 self.attempt_failed(Failure::Closed(why));
             }
-            Origin::First if why.comes_back() => self.lost(Failure::Closed(why)),
+            Origin::First if why.comes_back() || self.superseded_itself(why) => {
+                self.lost(Failure::Closed(why));
+            }
             Origin::First => self.finish(Closed::ByServer(why)),
         }
+    }
+
+    /// Whether it was an attempt of our own that took this connection's place, and was lost.
+    fn superseded_itself(&self, why: CloseReason) -> bool {
+        let may_be = matches!(&self.link, Link::Up(up) if up.may_be_superseded);
+        may_be && why == CloseReason::Superseded
     }
 
     pub(super) fn failed(&mut self, socket: SocketId, failure: Failure) {

@@ -45,6 +45,8 @@ impl Machine {
             return;
         }
         let pinged_at = up.pulse.ponged(self.now, &self.timing);
+        // On a superseded connection the server answers pings, and throws audio away.
+        let pinged_at = pinged_at.filter(|_| !up.may_be_superseded);
         if let (Part::Speaker(speaking), Some(at)) = (&mut self.part, pinged_at) {
             speaking.frames.confirm(at);
         }

@@ -5,6 +5,7 @@ use ambo_wire::server_message::{ServerMessage, State};
 use super::connect::unanswered;
 use super::{Link, Machine, NORMAL, Part, Refresh, Stage};
 use crate::backoff::Backoff;
+use crate::close::CloseReason;
 use crate::effect::Effect;
 use crate::event::{Event, Resumed};
 use crate::input::Failure;
@@ -58,14 +59,30 @@ impl Machine {
             return;
         }
         self.deliver(Event::Refreshing { reason });
-        let stage = Stage::Opening(self.open(self.timing.connect_limit));
+        let stage = self.open_second();
         self.refresh = Some(Refresh { stage, backoff: Backoff::default() });
+    }
+
+    fn open_second(&mut self) -> Stage {
+        if let Link::Up(up) = &mut self.link {
+            up.may_be_superseded = true;
+        }
+        Stage::Opening(self.open(self.timing.connect_limit))
     }
 
     /// The server has no record of this connection, so only a new one can help. A speaker waits
     /// first: when another program has taken the session up, the server closes this connection
     /// as superseded, and it would be wrong to take the session back.
     pub(super) fn record_lost(&mut self) {
+        let is_moving =
+            matches!(self.refresh.as_ref().map(|it| &it.stage), Some(Stage::Opening(_)));
+        if let (false, Link::Up(up)) = (is_moving, &self.link)
+            && up.may_be_superseded
+        {
+            let socket = up.socket;
+            self.effects.push(Effect::Abort { socket });
+            return self.lost(Failure::Closed(CloseReason::Superseded));
+        }
         match &self.part {
             Part::Listener(_) => self.refresh_required("recordLost".into(), None),
             Part::Speaker(_) if self.refresh.is_none() => {
@@ -119,7 +136,12 @@ impl Machine {
         }
         let wait = refresh.backoff.after_failed_refresh(failure.retry_after(), &self.timing);
         refresh.stage = Stage::Waiting { until: self.now + wait };
+        let was_refused = matches!(failure, Failure::Refused(_));
         self.deliver(Event::RefreshFailed { failure, retry_in: Some(wait) });
+        // Perhaps it is only the answer that was lost. The heartbeat's tells.
+        if let (false, Link::Up(up)) = (was_refused, &self.link) {
+            self.beat(up.socket);
+        }
     }
 
     pub(super) fn look_at_the_refresh(&mut self) {
@@ -130,9 +152,9 @@ impl Machine {
                 self.refresh_failed(unanswered(self.timing.connect_limit));
             }
             Some(Stage::Waiting { until }) if *until <= self.now => {
-                let opening = self.open(self.timing.connect_limit);
+                let stage = self.open_second();
                 if let Some(refresh) = &mut self.refresh {
-                    refresh.stage = Stage::Opening(opening);
+                    refresh.stage = stage;
                 }
             }
             Some(Stage::Opening(_) | Stage::Waiting { .. } | Stage::Refused) | None => {}

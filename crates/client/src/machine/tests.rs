@@ -4,3 +4,4 @@ mod bench;
 mod chaos;
 mod listener;
 mod speaker;
+mod world;

@@ -290,3 +290,34 @@ fn a_speaker_whose_record_is_gone_first_waits_to_hear_that_it_is_superseded() {
     bench.closed(1, Some(1000), "superseded");
     assert!(matches!(bench.events()[..], [Event::Closed(Closed::ByServer(_))]));
 }
+
+#[test]
+fn an_answer_that_is_lost_does_not_make_the_speaker_superseded_by_itself() {
+    let mut bench = Bench::speaker();
+    bench.told_to_refresh(1);
+    // The server has moved the speaker to socket 2, but says so to nobody: frames on socket 1
+    // are thrown away from now on, while its pings are answered.
+    bench.say(1);
+    bench.pass_alive(10_000);
+    bench.say(2);
+    bench.take();
+    bench.closed(1, Some(1000), "superseded");
+    assert!(matches!(bench.events()[..], [Event::Reconnecting { .. }]));
+    bench.pass(1_000);
+    let socket = bench.opens()[0].0;
+    bench.speaker_back(socket, None, &live());
+    assert_eq!(bench.spoken(), [(socket, 1, 1), (socket, 2, 2)]);
+}
+
+#[test]
+fn a_heartbeat_tells_whether_only_the_answer_was_lost() {
+    let mut bench = Bench::speaker();
+    bench.told_to_refresh(1);
+    bench.closed(2, None, "");
+    let sent = bench.sent();
+    assert_eq!(sent, [(1, json!({ "action": "heartbeat" }))]);
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    let effects = bench.take();
+    assert_eq!(effects[0], Effect::Abort { socket: SocketId(1) });
+    assert!(matches!(effects[1], Effect::Deliver(Event::Reconnecting { .. })));
+}
