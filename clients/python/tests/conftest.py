@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
-    """A test leaves no task behind: what a client starts, it ends."""
+    """A test leaves no task behind and throws nothing into the void."""
+    thrown: list[dict[str, Any]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: thrown.append(context))
     before = asyncio.all_tasks()
     yield
     left = asyncio.all_tasks() - before - {asyncio.current_task()}
     assert not left, f"left behind: {left}"
+    # An exception that nobody asked for is told when its task is collected.
+    gc.collect()
+    assert not thrown

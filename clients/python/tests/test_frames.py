@@ -54,6 +54,17 @@ def test_what_the_server_has_not_heard_goes_out_again_with_its_number() -> None:
     assert taken(frames, 20) == []
 
 
+def test_what_was_heard_a_moment_ago_is_kept_for_a_server_that_is_killed() -> None:
+    frames = connected()
+    for byte in range(1, 6):
+        frames.push(frame(byte), byte * 1_000, TIMING)
+        taken(frames, byte * 1_000)
+    assert frames.rewind(4, 5_000, TIMING) == 1
+    assert taken(frames, 5_000) == [(5, 5)]
+    assert frames.rewind(None, 5_100, TIMING) == 3
+    assert taken(frames, 5_100) == [(3, 3), (4, 4), (5, 5)], "2 s of it"
+
+
 def test_a_server_that_has_forgotten_all_gets_what_is_kept() -> None:
     frames = connected()
     for byte in range(1, 6):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import compress
+from itertools import compress, islice
 
 from ambo.frame import MAX_SEQUENCE, AudioFrame, Kind
 from ambo.input import Send
@@ -98,11 +98,12 @@ class Frames:
         def is_unheard(sequence: int | None) -> bool:
             return sequence is None or last is None or sequence > last
 
-        while self._line and not is_unheard(self._line[0].sequence):
-            self._pop(0)
-        self._sent = 0
+        self._sent = sum(1 for entry in self._line if not is_unheard(entry.sequence))
+        # What was heard a moment ago may yet be lost with the server.
+        self.confirm(now)
         self._owe_configuration(is_unheard)
-        return sum(1 for entry in self._line if entry.sequence is not None)
+        entries = islice(self._line, self._sent, None)
+        return sum(1 for entry in entries if entry.sequence is not None)
 
     def confirm(self, before: int) -> None:
         """What went out before then has arrived; all but the last of it need not be kept."""
@@ -164,7 +165,7 @@ class Frames:
             return
         if all(entry.sequence != owed.sequence for entry in self._line):
             self._bytes += len(owed.frame.payload)
-            self._line.appendleft(replace(owed))
+            self._line.insert(self._sent, replace(owed))
 
     def _pop(self, at: int) -> None:
         self._bytes -= len(self._line[at].frame.payload)
