@@ -8,15 +8,17 @@ export class Backoff {
 
   /**
    * The wait before coming back after a loss: anything up to 1, 2, 4 … 30 s ("full jitter"), so
-   * that the listeners of a hall do not come back together. What the server asked for is obeyed,
-   * and spread by the first retry.
+   * that the listeners of a hall do not come back together. It is never longer than the first
+   * retry and the time it was away already: whoever lost the server for a moment is back in a
+   * moment. What the server asked for is obeyed, and spread by the first retry.
    *
    * @param {number | undefined} retryAfter What the server asked for.
+   * @param {number} away How long there has been no connection.
    * @param {Timing} timing
    * @param {() => number} random From 0 up to 1.
    */
-  afterLoss(retryAfter, timing, random) {
-    const wait = random() * this.#ladder(timing);
+  afterLoss(retryAfter, away, timing, random) {
+    const wait = random() * Math.min(this.#ladder(timing), timing.firstRetry + away);
     if (retryAfter === undefined) return wait;
     return Math.max(wait, retryAfter + random() * timing.firstRetry);
   }

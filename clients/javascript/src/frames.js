@@ -145,9 +145,8 @@ export class Frames {
   trim(now, timing) {
     /** @param {Entry | undefined} entry */
     const isStale = (entry) => !!entry && now > entry.queuedAt + timing.queueSpan;
-    for (let lost = 0; ; ) {
-      const isOver =
-        this.#bytes > timing.queueBytes || this.#line.length > timing.queueFrames;
+    for (let lost = 0; ;) {
+      const isOver = this.#bytes > timing.queueBytes || this.#line.length > timing.queueFrames;
       if (!isOver && !isStale(this.#line[0])) return lost;
       if (this.#sent > 0) {
         this.#pop(0);

@@ -23,10 +23,12 @@
 /** @typedef {import('./input.js').Framing} Framing */
 /** @typedef {import('./input.js').Input} Input */
 /** @typedef {import('./listener.js').ListenerOptions} ListenerOptions */
+/** @typedef {import('./listener.js').ListenerOwnOptions} ListenerOwnOptions */
 /** @typedef {import('./machine.js').Role} Role */
 /** @typedef {import('./member.js').MemberOptions} MemberOptions */
 /** @typedef {import('./speaker.js').Bytes} Bytes */
 /** @typedef {import('./speaker.js').SpeakerOptions} SpeakerOptions */
+/** @typedef {import('./speaker.js').SpeakerOwnOptions} SpeakerOwnOptions */
 /** @typedef {import('./timing.js').Timing} Timing */
 /** @typedef {import('./wire.js').AudioFrame} AudioFrame */
 /** @typedef {import('./wire.js').BroadcastState} BroadcastState */

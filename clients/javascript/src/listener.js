@@ -18,8 +18,7 @@ import { AmboError, Member } from './member.js';
 /**
  * Joins a session and hears it: by the events `audio` and `configuration`, or by
  * `for await (const frame of listener)`, which gives both in order. Each frame comes once.
- *
- * @implements {AsyncIterable<AudioFrame>}
+
  */
 export class Listener extends Member {
   #jitter = new Jitter();

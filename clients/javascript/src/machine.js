@@ -63,10 +63,11 @@ import * as speak from './machine/speak.js';
 
 /**
  * The connection that serves. `inFlight` are frames that the shell has not yet written, `asked`
- * what the server has not yet answered.
+ * what the server has not yet answered. `mayBeSuperseded`: a second socket was opened beside it, so
+ * the member may have moved there although no answer came.
  *
  * @typedef {{ socket: number, framing: Framing, canPing: boolean, since: number, pulse: Pulse,
- *   inFlight: number, asked: Question[] }} Up
+ *   inFlight: number, asked: Question[], mayBeSuperseded: boolean }} Up
  */
 
 /**
@@ -234,22 +235,39 @@ export class Machine {
  */
 function take(m, input) {
   switch (input.type) {
-    case 'start': return connect.start(m);
-    case 'opened': return connect.opened(m, input);
-    case 'text': return receive.text(m, input.socket, input.text);
-    case 'binary': return receive.binary(m, input.socket, input.bytes);
-    case 'heard': return receive.heard(m, input.socket);
-    case 'pong': return receive.ponged(m, input.socket);
-    case 'written': return receive.written(m, input.socket, input.frames);
-    case 'closed': return connect.closed(m, input.socket, input.code, input.reason);
-    case 'failed': return connect.failed(m, input.socket, input.failure);
-    case 'send': return speak.say(m, input.frame);
-    case 'control': return speak.control(m, input.control, input.message);
-    case 'status': return speak.askStatus(m);
-    case 'end': return speak.end(m, input.reason);
-    case 'changeLanguage': return hear.changeLanguage(m, input.target);
-    case 'leave': return connect.leave(m);
-    case 'wake': return connect.wake(m);
-    case 'tick': return undefined;
+    case 'start':
+      return connect.start(m);
+    case 'opened':
+      return connect.opened(m, input);
+    case 'text':
+      return receive.text(m, input.socket, input.text);
+    case 'binary':
+      return receive.binary(m, input.socket, input.bytes);
+    case 'heard':
+      return receive.heard(m, input.socket);
+    case 'pong':
+      return receive.ponged(m, input.socket);
+    case 'written':
+      return receive.written(m, input.socket, input.frames);
+    case 'closed':
+      return connect.closed(m, input.socket, input.code, input.reason);
+    case 'failed':
+      return connect.failed(m, input.socket, input.failure);
+    case 'send':
+      return speak.say(m, input.frame);
+    case 'control':
+      return speak.control(m, input.control, input.message);
+    case 'status':
+      return speak.askStatus(m);
+    case 'end':
+      return speak.end(m, input.reason);
+    case 'changeLanguage':
+      return hear.changeLanguage(m, input.target);
+    case 'leave':
+      return connect.leave(m);
+    case 'wake':
+      return connect.wake(m);
+    case 'tick':
+      return undefined;
   }
 }

@@ -13,7 +13,7 @@ import { Shell } from './socket.js';
  * @typedef {object} MemberOptions
  * @property {string} url The server, such as `wss://ambo.example.org/ws`.
  * @property {AbortSignal} [signal] Leaves when it aborts. For a speaker this ends the session.
- * @property {new (url: string, protocols: string[]) => WebSocket} [WebSocket] Where there is no
+ * @property {new (url: string, protocols: string[]) => any} [WebSocket] Where there is no
  *   global one, as in Node before 22: the one of the package `ws`. With it the client can also
  *   ping, and read the status of refused handshakes.
  * @property {Partial<Timing>} [timing] Other limits than the default ones, in milliseconds.
@@ -65,7 +65,8 @@ export class Member {
     this.#machine = new Machine(role, options.timing);
     this.#signal = options.signal;
     const deliver = (/** @type {Event} */ event) => this.deliver(event);
-    this.#shell = new Shell(this.#machine, { url, token: options.token, WebSocket: Socket, deliver });
+    const { token } = options;
+    this.#shell = new Shell(this.#machine, { url, token, WebSocket: Socket, deliver });
     this.closed = new Promise((resolve) => this.on('closed', resolve));
   }
 
@@ -94,9 +95,9 @@ export class Member {
     this.closed.then(() => this.#signal?.removeEventListener('abort', leave));
     /** @type {Promise<void>} */
     const connected = new Promise((resolve, reject) => {
-      for (const name of /** @type {const} */ (['sessionCreated', 'sessionTaken', 'sessionJoined'])) {
-        this.once(name, () => resolve());
-      }
+      this.once('sessionCreated', () => resolve());
+      this.once('sessionTaken', () => resolve());
+      this.once('sessionJoined', () => resolve());
       this.closed.then((closed) => reject(this.#signal?.reason ?? new AmboError(closed)));
     });
     this.#shell.start();

@@ -15,7 +15,7 @@ import { connectUrl, SUBPROTOCOL } from './wire.js';
  * @typedef {object} Outside
  * @property {string} url
  * @property {() => string | Promise<string>} [token]
- * @property {new (url: string, protocols: string[]) => WebSocket} WebSocket
+ * @property {new (url: string, protocols: string[]) => AnySocket} WebSocket
  * @property {(event: Event) => void} deliver
  */
 
@@ -94,9 +94,12 @@ export class Shell {
     const { socket: id } = effect;
     const socket = this.#sockets.get(id);
     switch (effect.type) {
-      case 'text': return socket?.ws?.send(effect.text);
-      case 'audio': return this.#sendAudio(socket, effect.data);
-      case 'ping': return socket?.ws?.ping?.();
+      case 'text':
+        return socket?.ws?.send(effect.text);
+      case 'audio':
+        return this.#sendAudio(socket, effect.data);
+      case 'ping':
+        return socket?.ws?.ping?.();
       case 'close':
         this.#sockets.delete(id);
         return socket?.ws?.close(effect.code);

@@ -26,6 +26,9 @@ import { MAX_AUDIO } from './wire.js';
  * one those are sent again that the server has not heard.
  */
 export class Speaker extends Member {
+  /** The latest capture time given out: it must not go back when the clock does. */
+  #captured = 0;
+
   /** @param {SpeakerOptions} options */
   constructor(options) {
     const { sourceLanguage, qualityTier, sessionId } = options;
@@ -40,7 +43,7 @@ export class Speaker extends Member {
    * @param {number} [about.capturedMicros] When it was captured, in microseconds since the epoch;
    *   now, if it is not said.
    */
-  send(payload, { capturedMicros = Date.now() * 1_000 } = {}) {
+  send(payload, { capturedMicros = this.#now() } = {}) {
     this.#say('audio', payload, capturedMicros);
   }
 
@@ -53,7 +56,7 @@ export class Speaker extends Member {
     const isBytes = configuration instanceof ArrayBuffer || ArrayBuffer.isView(configuration);
     const text = typeof configuration === 'string' ? configuration : JSON.stringify(configuration);
     const payload = isBytes ? configuration : new TextEncoder().encode(text);
-    this.#say('configuration', payload, Date.now() * 1_000);
+    this.#say('configuration', payload, this.#now());
   }
 
   /**
@@ -105,6 +108,11 @@ export class Speaker extends Member {
   end(reason) {
     this.input({ type: 'end', reason });
     return this.closed;
+  }
+
+  #now() {
+    this.#captured = Math.max(this.#captured, Date.now() * 1_000);
+    return this.#captured;
   }
 
   /**

@@ -45,7 +45,7 @@ export const TIMING = Object.freeze({
   connectLimit: 10_000,
   firstRetry: 1_000,
   longestRetry: 30_000,
-  steadyAfter: 10_000,
+  steadyAfter: 2_000,
   reconnectLimit: 7_200_000,
   supersedeLimit: 31_000,
   endLimit: 10_000,

@@ -8,7 +8,9 @@ import { Framer } from '../src/audio/resample.js';
 import { Ring } from '../src/audio/ring.js';
 
 const tone = (hertz, rate, seconds) =>
-  Float32Array.from({ length: seconds * rate }, (_, at) => Math.sin((2 * Math.PI * hertz * at) / rate));
+  Float32Array.from({ length: seconds * rate }, (_, at) =>
+    Math.sin((2 * Math.PI * hertz * at) / rate),
+  );
 
 /** How much of a tone is in some samples, from 0 to 1. */
 function share(samples, hertz, rate) {
@@ -50,15 +52,28 @@ describe('formats', () => {
   it('keep samples as they are', () => {
     const samples = Float32Array.of(0, 1, -1, 0.5, 2, -2);
     const pcm = format.floatsToPcm(samples);
-    assert.deepEqual([...new Int16Array(pcm.buffer)], [0, 32_767, -32_768, 16_384, 32_767, -32_768]);
-    assert.deepEqual([...format.pcmToFloats(format.floatsToPcm(Float32Array.of(0.25, -0.5)), 1)],
-      [0.25, -0.5]);
-    assert.deepEqual([...format.pcmToFloats(format.floatsToPcm(Float32Array.of(0.5, -0.5)), 2)], [0]);
+    assert.deepEqual(
+      [...new Int16Array(pcm.buffer)],
+      [0, 32_767, -32_768, 16_384, 32_767, -32_768],
+    );
+    assert.deepEqual(
+      [...format.pcmToFloats(format.floatsToPcm(Float32Array.of(0.25, -0.5)), 1)],
+      [0.25, -0.5],
+    );
+    assert.deepEqual(
+      [...format.pcmToFloats(format.floatsToPcm(Float32Array.of(0.5, -0.5)), 2)],
+      [0],
+    );
   });
 });
 
 describe('resampling', () => {
-  for (const [from, to] of [[48_000, 16_000], [44_100, 16_000], [44_100, 48_000], [16_000, 16_000]]) {
+  for (const [from, to] of [
+    [48_000, 16_000],
+    [44_100, 16_000],
+    [44_100, 48_000],
+    [16_000, 16_000],
+  ]) {
     it(`keeps a tone from ${from} to ${to}`, () => {
       const out = resampled(tone(1_000, from, 1), from, to).subarray(200);
       assert.ok(Math.abs(share(out, 1_000, to) - 1) < 0.02, `${share(out, 1_000, to)}`);

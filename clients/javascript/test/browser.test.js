@@ -13,14 +13,17 @@ import { tone } from './support/wav.js';
 const HERTZ = 700;
 
 let [ambo, pages, browser, folder] = [];
-before(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'ambo-browser-'));
-  const microphone = join(folder, 'tone.wav');
-  writeFileSync(microphone, tone({ seconds: 10, rate: 48_000, hertz: HERTZ }));
-  pages = await servePages();
-  ambo = await Ambo.start();
-  browser = await openBrowser(microphone);
-}, { timeout: 60_000 });
+before(
+  async () => {
+    folder = mkdtempSync(join(tmpdir(), 'ambo-browser-'));
+    const microphone = join(folder, 'tone.wav');
+    writeFileSync(microphone, tone({ seconds: 10, rate: 48_000, hertz: HERTZ }));
+    pages = await servePages();
+    ambo = await Ambo.start();
+    browser = await openBrowser(microphone);
+  },
+  { timeout: 60_000 },
+);
 after(async () => {
   await browser?.close();
   await ambo?.stop();
@@ -38,40 +41,56 @@ async function open() {
 }
 
 /** Speaks from the microphone; tells the session. */
-const speak = (page, codec) => page.evaluate(async ({ url, token, codec }) => {
-  const speaker = new window.client.Speaker({ url, token: () => token, sourceLanguage: 'en' });
-  window.speaker = speaker;
-  await speaker.connect();
-  const constraints = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-  window.capture = await window.audio.Capture.start({ speaker, codec, constraints });
-  return { sessionId: speaker.sessionId, codec: window.capture.codec };
-}, { url: ambo.url, token: ambo.token(), codec });
+const speak = (page, codec) =>
+  page.evaluate(
+    async ({ url, token, codec }) => {
+      const speaker = new window.client.Speaker({ url, token: () => token, sourceLanguage: 'en' });
+      window.speaker = speaker;
+      await speaker.connect();
+      const constraints = {
+        echoCancellation: false,
+        noiseSuppression: false,
+        autoGainControl: false,
+      };
+      window.capture = await window.audio.Capture.start({ speaker, codec, constraints });
+      return { sessionId: speaker.sessionId, codec: window.capture.codec };
+    },
+    { url: ambo.url, token: ambo.token(), codec },
+  );
 
 /** Listens with the page's one output. */
-const listen = (page, sessionId) => page.evaluate(async ({ url, sessionId }) => {
-  const listener = new window.client.Listener({ url, sessionId, targetLanguage: 'es' });
-  window.listener = listener;
-  window.playback.attach(listener);
-  window.told = [];
-  for (const name of ['gap', 'error', 'reconnecting', 'reconnected', 'languageChanged']) {
-    listener.on(name, (detail) => window.told.push([name, detail]));
-  }
-  await listener.connect();
-}, { url: ambo.url, sessionId });
+const listen = (page, sessionId) =>
+  page.evaluate(
+    async ({ url, sessionId }) => {
+      const listener = new window.client.Listener({ url, sessionId, targetLanguage: 'es' });
+      window.listener = listener;
+      window.playback.attach(listener);
+      window.told = [];
+      for (const name of ['gap', 'error', 'reconnecting', 'reconnected', 'languageChanged']) {
+        listener.on(name, (detail) => window.told.push([name, detail]));
+      }
+      await listener.connect();
+    },
+    { url: ambo.url, sessionId },
+  );
 
 /** What is heard at the loudspeaker: the loudest tone, and how far it stands out. */
-const measure = (page) => page.evaluate(async () => {
-  const { output } = window.playback;
-  const analyser = new AnalyserNode(output.context, { fftSize: 16_384, smoothingTimeConstant: 0 });
-  output.connect(analyser);
-  await new Promise((resolve) => setTimeout(resolve, 800));
-  const levels = new Float32Array(analyser.frequencyBinCount);
-  analyser.getFloatFrequencyData(levels);
-  const loudest = levels.indexOf(Math.max(...levels));
-  const others = [...levels].sort((a, b) => a - b)[levels.length >> 1];
-  const hertz = (loudest * output.context.sampleRate) / analyser.fftSize;
-  return { hertz, over: levels[loudest] - others, report: window.playback.report };
-});
+const measure = (page) =>
+  page.evaluate(async () => {
+    const { output } = window.playback;
+    const analyser = new AnalyserNode(output.context, {
+      fftSize: 16_384,
+      smoothingTimeConstant: 0,
+    });
+    output.connect(analyser);
+    await new Promise((resolve) => setTimeout(resolve, 800));
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    analyser.getFloatFrequencyData(levels);
+    const loudest = levels.indexOf(Math.max(...levels));
+    const others = [...levels].sort((a, b) => a - b)[levels.length >> 1];
+    const hertz = (loudest * output.context.sampleRate) / analyser.fftSize;
+    return { hertz, over: levels[loudest] - others, report: window.playback.report };
+  });
 
 describe('in Chromium', { timeout: 60_000 }, () => {
   for (const codec of ['pcm', 'opus']) {
@@ -85,8 +104,9 @@ describe('in Chromium', { timeout: 60_000 }, () => {
       await listening.waitForFunction(() => window.playback.sounding === 'running');
       await listening.waitForFunction(() => window.playback.report.played > 48_000);
       const { hertz, over, report } = await measure(listening);
-      t.diagnostic(`${hertz.toFixed(1)} Hz, ${over.toFixed(0)} dB over the rest, ` +
-        JSON.stringify(report));
+      t.diagnostic(
+        `${hertz.toFixed(1)} Hz, ${over.toFixed(0)} dB over the rest, ` + JSON.stringify(report),
+      );
       assert.ok(Math.abs(hertz - HERTZ) < 8, `${hertz} Hz`);
       assert.ok(over > 30, `${over} dB`);
       const { told } = await listening.evaluate(() => ({ told: window.told }));
@@ -107,11 +127,19 @@ describe('in Chromium', { timeout: 60_000 }, () => {
     await ambo.kill();
     await ambo.launch();
     for (const page of [listening, speaking]) {
-      await page.waitForFunction(() => !window.told || window.told.some(([name]) => name === 'reconnected'));
+      await page.waitForFunction(
+        () => !window.told || window.told.some(([name]) => name === 'reconnected'),
+      );
     }
     const before = await listening.evaluate(() => window.playback.report.played);
-    await listening.waitForFunction((before) => window.playback.report.played > before + 24_000, before);
-    assert.equal(await listening.evaluate(() => window.told.filter(([name]) => name === 'gap').length), 0);
+    await listening.waitForFunction(
+      (before) => window.playback.report.played > before + 24_000,
+      before,
+    );
+    assert.equal(
+      await listening.evaluate(() => window.told.filter(([name]) => name === 'gap').length),
+      0,
+    );
     await speaking.evaluate(() => window.speaker.end('over'));
     assert.equal(await listening.evaluate(async () => (await window.listener.closed).why), 'ended');
 
@@ -129,7 +157,8 @@ describe('in Chromium', { timeout: 60_000 }, () => {
     await listen(listening, sessionId);
     await ambo.kill();
     await listening.waitForFunction(() =>
-      window.told.some(([name, detail]) => name === 'reconnecting' && detail.attempt >= 2));
+      window.told.some(([name, detail]) => name === 'reconnecting' && detail.attempt >= 2),
+    );
     await ambo.launch();
     const took = await listening.evaluate(async () => {
       const start = performance.now();
@@ -145,9 +174,17 @@ describe('in Chromium', { timeout: 60_000 }, () => {
 
   it('reads a refusal', async () => {
     const page = await open();
-    const code = await page.evaluate((url) => new window.client.Listener({
-      url, sessionId: 'no-one-427', targetLanguage: 'es',
-    }).connect().catch((error) => error.code), ambo.url);
+    const code = await page.evaluate(
+      (url) =>
+        new window.client.Listener({
+          url,
+          sessionId: 'no-one-427',
+          targetLanguage: 'es',
+        })
+          .connect()
+          .catch((error) => error.code),
+      ambo.url,
+    );
     assert.equal(code, 'SESSION_NOT_FOUND');
     await page.close();
   });

@@ -32,16 +32,37 @@ afterEach(async () => {
   hostile = undefined;
 });
 
-const speaker = (options) => keep(new Speaker({
-  url: hostile.url, token: () => 'token', sourceLanguage: 'en', WebSocket, timing, ...options,
-}));
-const listener = (options) => keep(new Listener({
-  url: hostile.url, sessionId: SESSION, targetLanguage: 'es', WebSocket, timing, ...options,
-}));
+const speaker = (options) =>
+  keep(
+    new Speaker({
+      url: hostile.url,
+      token: () => 'token',
+      sourceLanguage: 'en',
+      WebSocket,
+      timing,
+      ...options,
+    }),
+  );
+const listener = (options) =>
+  keep(
+    new Listener({
+      url: hostile.url,
+      sessionId: SESSION,
+      targetLanguage: 'es',
+      WebSocket,
+      timing,
+      ...options,
+    }),
+  );
 const keep = (member) => members.push(member) && member;
-const sound = (sequence, kind = 'audio') => encodeFrame({
-  kind, language: 'en', sequence, capturedMicros: sequence * 1_000, payload: Uint8Array.of(sequence),
-});
+const sound = (sequence, kind = 'audio') =>
+  encodeFrame({
+    kind,
+    language: 'en',
+    sequence,
+    capturedMicros: sequence * 1_000,
+    payload: Uint8Array.of(sequence),
+  });
 const welcoming = (call) => call.welcome();
 
 for (const Socket of [WebSocket, BrowserSocket]) {
@@ -105,20 +126,36 @@ for (const Socket of [WebSocket, BrowserSocket]) {
         call.ws.close(1008, 'SESSION_NOT_FOUND');
       });
       const it = listener(options);
-      await assert.rejects(it.connect(), (thrown) =>
-        thrown instanceof AmboError && thrown.code === 'SESSION_NOT_FOUND');
+      await assert.rejects(
+        it.connect(),
+        (thrown) => thrown instanceof AmboError && thrown.code === 'SESSION_NOT_FOUND',
+      );
       assert.equal((await it.closed).failure.status, 404);
-      await assert.rejects(async () => { for await (const _ of it); }, AmboError);
+      await assert.rejects(async () => {
+        for await (const _ of it);
+      }, AmboError);
     });
   });
 }
 
 describe('a hostile server', limit, () => {
   for (const [code, reason, comesBack] of [
-    [1000, '', false], [1000, 'superseded', false], [1001, '', true], [1002, '', false],
-    [1003, '', false], [1007, '', false], [1008, '', false], [1009, '', false],
-    [1011, '', true], [1012, '', true], [1013, '', true], [1013, 'slow consumer', true],
-    [3000, '', true], [4999, 'x', true], [undefined, '', true], ['kill', '', true],
+    [1000, '', false],
+    [1000, 'superseded', false],
+    [1001, '', true],
+    [1002, '', false],
+    [1003, '', false],
+    [1007, '', false],
+    [1008, '', false],
+    [1009, '', false],
+    [1011, '', true],
+    [1012, '', true],
+    [1013, '', true],
+    [1013, 'slow consumer', true],
+    [3000, '', true],
+    [4999, 'x', true],
+    [undefined, '', true],
+    ['kill', '', true],
   ]) {
     it(`closes with ${code} ${reason}: ${comesBack ? 'back' : 'stays away'}`, async () => {
       hostile = await Hostile.start((call, nth) => {
@@ -172,7 +209,10 @@ describe('a hostile server', limit, () => {
       if (n % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     }
     await it.end();
-    assert.deepEqual(heard, Array.from({ length: 300 }, (_, n) => n + 1));
+    assert.deepEqual(
+      heard,
+      Array.from({ length: 300 }, (_, n) => n + 1),
+    );
     assert.ok(refreshes > 20, `${refreshes} refreshes`);
   });
 
@@ -193,9 +233,14 @@ describe('a hostile server', limit, () => {
     await it.connect();
     for (let n = 0; n < 100; n += 1) it.send(Uint8Array.of(n));
     await until(() => heard.length === 100);
-    assert.deepEqual(heard, Array.from({ length: 100 }, (_, n) => n + 1));
-    assert.deepEqual(hostile.calls.map(({ query }) => query.token),
-      hostile.calls.map((_, n) => `token-${n + 1}`));
+    assert.deepEqual(
+      heard,
+      Array.from({ length: 100 }, (_, n) => n + 1),
+    );
+    assert.deepEqual(
+      hostile.calls.map(({ query }) => query.token),
+      hostile.calls.map((_, n) => `token-${n + 1}`),
+    );
   });
 
   it('sends garbage', async () => {
@@ -243,8 +288,10 @@ describe('a hostile server', limit, () => {
     });
     hostile = await Hostile.start(welcoming);
     const it = listener({ url: `http://127.0.0.1:${proxy.address().port}` });
-    await assert.rejects(it.connect(), ({ failure }) =>
-      failure.status === 503 && failure.retryAfter === 2_000);
+    await assert.rejects(
+      it.connect(),
+      ({ failure }) => failure.status === 503 && failure.retryAfter === 2_000,
+    );
     proxy.closeAllConnections();
     proxy.close();
   });
@@ -282,7 +329,9 @@ describe('what the user does', limit, () => {
   it('throws in a listener: it is told, and nothing else happens', async () => {
     hostile = await Hostile.start(welcoming);
     const it = listener();
-    it.on('sessionJoined', () => { throw new Error('mine'); });
+    it.on('sessionJoined', () => {
+      throw new Error('mine');
+    });
     const error = next(it, 'error');
     await it.connect();
     assert.deepEqual([(await error).code, (await error).message], ['LISTENER_FAILED', 'mine']);
@@ -297,11 +346,23 @@ describe('what the user does', limit, () => {
 
   it('gives what cannot be right', () => {
     const token = () => 'token';
-    assert.throws(() => new Listener({ url: 'x', sessionId: 'a', targetLanguage: 'es', WebSocket }));
-    assert.throws(() => new Speaker({ url: 'ws://x', token, sourceLanguage: 'en', WebSocket })
-      .send(new Uint8Array(0)), RangeError);
-    assert.throws(() => new Speaker({ url: 'ws://x', token, sourceLanguage: 'en', WebSocket })
-      .send(new Uint8Array(32 * 1024 + 1)), RangeError);
+    assert.throws(
+      () => new Listener({ url: 'x', sessionId: 'a', targetLanguage: 'es', WebSocket }),
+    );
+    assert.throws(
+      () =>
+        new Speaker({ url: 'ws://x', token, sourceLanguage: 'en', WebSocket }).send(
+          new Uint8Array(0),
+        ),
+      RangeError,
+    );
+    assert.throws(
+      () =>
+        new Speaker({ url: 'ws://x', token, sourceLanguage: 'en', WebSocket }).send(
+          new Uint8Array(32 * 1024 + 1),
+        ),
+      RangeError,
+    );
     if (!globalThis.WebSocket) {
       assert.throws(() => new Speaker({ url: 'ws://x', token, sourceLanguage: 'en' }), TypeError);
     }

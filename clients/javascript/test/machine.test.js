@@ -11,7 +11,25 @@ const { names, detail, texts, opens, only, listenerComplete, speakerComplete } =
 
 const sequences = (effects) => only(effects, 'audio').map(({ data }) => parseFrame(data).sequence);
 const frame = (sequence, byte = 7) =>
-  Uint8Array.from([1, 1, 101, 110, 0, 0, sequence >> 8, sequence & 255, 0, 0, 0, 0, 0, 0, 0, 1, byte]);
+  Uint8Array.from([
+    1,
+    1,
+    101,
+    110,
+    0,
+    0,
+    sequence >> 8,
+    sequence & 255,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    1,
+    byte,
+  ]);
 const error = (code, details) => ({ type: 'error', code, message: 'no', details });
 
 describe('connecting', () => {
@@ -19,14 +37,20 @@ describe('connecting', () => {
     const it = new Stage({ ...SPEAKER, qualityTier: 'premium' });
     const [open] = opens(it.tell({ type: 'start' }));
     assert.deepEqual(open.query, {
-      action: 'createSession', sourceLanguage: 'en', qualityTier: 'premium',
+      action: 'createSession',
+      sourceLanguage: 'en',
+      qualityTier: 'premium',
     });
     assert.equal(open.wantsToken, true);
     it.opens(1);
     assert.equal(detail(it.hears(1, created), 'sessionCreated').sessionId, SESSION);
     it.tell({ type: 'closed', socket: 1 });
     const [again] = opens(it.pass(1_000));
-    assert.deepEqual(again.query, { action: 'refreshConnection', sessionId: SESSION, role: 'speaker' });
+    assert.deepEqual(again.query, {
+      action: 'refreshConnection',
+      sessionId: SESSION,
+      role: 'speaker',
+    });
     assert.equal(again.wantsToken, true);
   });
 
@@ -34,7 +58,9 @@ describe('connecting', () => {
     const it = new Stage(LISTENER);
     const [open] = opens(it.tell({ type: 'start' }));
     assert.deepEqual(open.query, {
-      action: 'joinSession', sessionId: SESSION, targetLanguage: 'es',
+      action: 'joinSession',
+      sessionId: SESSION,
+      targetLanguage: 'es',
     });
     assert.equal(open.wantsToken, false);
     it.opens(1);
@@ -45,8 +71,12 @@ describe('connecting', () => {
     it.tell({ type: 'closed', socket: 1 });
     const { query } = opens(it.effects.concat(it.pass(1_000))).at(-1);
     assert.deepEqual(query, {
-      action: 'refreshConnection', sessionId: SESSION, role: 'listener', targetLanguage: 'es',
-      refreshToken: 'secret', lastSequence: '41',
+      action: 'refreshConnection',
+      sessionId: SESSION,
+      role: 'listener',
+      targetLanguage: 'es',
+      refreshToken: 'secret',
+      lastSequence: '41',
     });
   });
 
@@ -130,6 +160,21 @@ describe('coming back', () => {
     assert.deepEqual(attempts, [1, 2, 3, 4, 5, 6, 7]);
   });
 
+  it('never waits much longer than it was away', () => {
+    // Small draws use up the first attempts; then a large one.
+    const draws = [];
+    const it = new Stage(LISTENER, { random: () => draws.shift() ?? 0.5 });
+    it.begin(joined);
+    draws.splice(0, draws.length, 0.1, 0.1, 0.1, 1);
+    let effects = it.tell({ type: 'closed', socket: 1 });
+    const start = it.now;
+    for (let socket = 2; socket < 5; socket += 1) {
+      it.pass(detail(effects, 'reconnecting').retryIn);
+      effects = it.tell({ type: 'closed', socket, code: 1006 });
+    }
+    assert.equal(detail(effects, 'reconnecting').retryIn, 1_000 + it.now - start);
+  });
+
   it('comes back at once when the network does, and doubts a line that looks alive', () => {
     const it = new Stage(LISTENER, { random: () => 0.9 });
     it.begin(joined);
@@ -139,7 +184,10 @@ describe('coming back', () => {
   });
 
   it('begins its waits anew after a steady connection only', () => {
-    for (const [lived, attempt] of [[9_000, 2], [10_000, 1]]) {
+    for (const [lived, attempt] of [
+      [1_000, 2],
+      [2_000, 1],
+    ]) {
       const it = new Stage(LISTENER, { random: () => 0 });
       it.begin(joined);
       it.tell({ type: 'closed', socket: 1 });
@@ -162,11 +210,21 @@ describe('coming back', () => {
   });
 
   for (const [code, reason, why] of [
-    [1000, '', 'finished'], [1000, 'superseded', 'superseded'], [1001, '', undefined],
-    [1002, '', 'protocolBroken'], [1003, '', 'protocolBroken'], [1005, '', undefined],
-    [1006, '', undefined], [undefined, '', undefined], [1007, '', 'protocolBroken'],
-    [1008, '', 'refused'], [1009, '', 'messageTooLarge'], [1011, '', undefined],
-    [1012, '', undefined], [1013, '', undefined], [1013, 'slow consumer', undefined],
+    [1000, '', 'finished'],
+    [1000, 'superseded', 'superseded'],
+    [1001, '', undefined],
+    [1002, '', 'protocolBroken'],
+    [1003, '', 'protocolBroken'],
+    [1005, '', undefined],
+    [1006, '', undefined],
+    [undefined, '', undefined],
+    [1007, '', 'protocolBroken'],
+    [1008, '', 'refused'],
+    [1009, '', 'messageTooLarge'],
+    [1011, '', undefined],
+    [1012, '', undefined],
+    [1013, '', undefined],
+    [1013, 'slow consumer', undefined],
     [4321, '', undefined],
   ]) {
     it(`${why ? 'stays away' : 'comes back'} after close ${code} ${reason}`, () => {
@@ -203,7 +261,11 @@ describe('refreshing', () => {
     it.hears(1, stage.refreshRequired());
     const waits = [];
     for (let socket = 2; socket < 9; socket += 1) {
-      const effects = it.tell({ type: 'failed', socket, failure: { kind: 'unreachable', message: '' } });
+      const effects = it.tell({
+        type: 'failed',
+        socket,
+        failure: { kind: 'unreachable', message: '' },
+      });
       const { retryIn } = detail(effects, 'refreshFailed');
       waits.push(retryIn / 1_000);
       assert.equal(sequences(it.say(socket)).length, 1, 'the old one serves');
@@ -252,6 +314,35 @@ describe('refreshing', () => {
     assert.deepEqual(sequences(back), [1]);
   });
 
+  it('does not take a lost answer for the end', () => {
+    const it = new Stage(SPEAKER, { canPing: true });
+    it.begin(created);
+    it.hears(1, stage.refreshRequired());
+    // The server has moved the speaker to socket 2, but says so to nobody: frames on socket 1 are
+    // thrown away from now on, while its pings are answered.
+    it.say(1);
+    for (let n = 0; n < 9; n += 1) {
+      it.pass(1_000);
+      it.tell({ type: 'pong', socket: 1 });
+    }
+    it.say(2);
+    const effects = it.tell({ type: 'closed', socket: 1, code: 1000, reason: 'superseded' });
+    assert.deepEqual(names(effects), ['reconnecting']);
+    it.opens(2);
+    assert.deepEqual(sequences(it.hears(2, speakerComplete())), [1, 2]);
+  });
+
+  it('asks whether only the answer was lost', () => {
+    const it = new Stage(SPEAKER, { canPing: true });
+    it.begin(created);
+    it.hears(1, stage.refreshRequired());
+    const asked = texts(it.tell({ type: 'closed', socket: 2 }));
+    assert.deepEqual(asked, [{ action: 'heartbeat' }]);
+    const effects = it.hears(1, error('CONNECTION_NOT_FOUND'));
+    assert.deepEqual(effects[0], { type: 'abort', socket: 1 });
+    assert.deepEqual(names(effects), ['reconnecting']);
+  });
+
   it('hears of it by CONNECTION_NOT_FOUND too', () => {
     const listener = new Stage(LISTENER);
     listener.begin(joined);
@@ -287,8 +378,12 @@ describe('signs of life', () => {
     heartbeat: { type: 'heartbeatAck' },
     changeLanguage: { type: 'languageChanged', targetLanguage: 'es' },
     getSessionStatus: {
-      type: 'sessionStatus', listenerCount: 0, languageDistribution: {}, sessionDuration: 1,
-      broadcastState: STATE, updateReason: 'requested',
+      type: 'sessionStatus',
+      listenerCount: 0,
+      languageDistribution: {},
+      sessionDuration: 1,
+      broadcastState: STATE,
+      updateReason: 'requested',
     },
   };
 
@@ -296,16 +391,29 @@ describe('signs of life', () => {
     const how = canPing ? 'by ping' : 'by an answer';
     it(`misses a silent server within ten seconds, ${how}`, () => {
       const log = live(LISTENER, joined, undefined, { canPing });
-      assert.deepEqual(log, [[5_000, canPing ? 'ping' : 'heartbeat'], [10_000, 'lost']]);
+      assert.deepEqual(log, [
+        [5_000, canPing ? 'ping' : 'heartbeat'],
+        [10_000, 'lost'],
+      ]);
     });
     it(`never misses one that answers ${how}, and sends a heartbeat every half minute`, () => {
-      for (const [role, welcome] of [[LISTENER, joined], [SPEAKER, created]]) {
+      for (const [role, welcome] of [
+        [LISTENER, joined],
+        [SPEAKER, created],
+      ]) {
         const log = live(role, welcome, answers, { canPing });
         assert.ok(log.every(([, what]) => what !== 'lost'));
         const beats = log.filter(([, what]) => what === 'heartbeat').map(([at]) => at);
         const spans = beats.slice(1).map((at, n) => at - beats[n]);
-        assert.ok(spans.every((span) => span <= 31_500), String(spans));
-        if (canPing) assert.ok(spans.every((span) => span >= 28_500), String(spans));
+        assert.ok(
+          spans.every((span) => span <= 31_500),
+          String(spans),
+        );
+        if (canPing)
+          assert.ok(
+            spans.every((span) => span >= 28_500),
+            String(spans),
+          );
       }
     });
   }
@@ -340,7 +448,10 @@ describe('signs of life', () => {
     for (let n = 0; n < 4; n += 1) {
       it.pass(5_000);
       assert.deepEqual(names(it.hears(1, answers.heartbeat)), []);
-      assert.deepEqual(names(it.hears(1, answers.getSessionStatus).slice()), n < 3 ? ['status'] : []);
+      assert.deepEqual(
+        names(it.hears(1, answers.getSessionStatus).slice()),
+        n < 3 ? ['status'] : [],
+      );
     }
   });
 });
@@ -349,7 +460,10 @@ describe('speaking', () => {
   it('numbers frames, keeps them, and sends again what was not heard', () => {
     const it = new Stage(SPEAKER);
     it.begin(created);
-    assert.deepEqual([1, 2, 3, 4, 5].flatMap((n) => sequences(it.say(n))), [1, 2, 3, 4, 5]);
+    assert.deepEqual(
+      [1, 2, 3, 4, 5].flatMap((n) => sequences(it.say(n))),
+      [1, 2, 3, 4, 5],
+    );
     it.tell({ type: 'closed', socket: 1 });
     assert.deepEqual(sequences(it.say(6)), []);
     it.pass(1_000);
@@ -387,7 +501,10 @@ describe('speaking', () => {
     const it = new Stage(SPEAKER);
     it.begin(created);
     const out = Array.from({ length: 100 }, () => sequences(it.say(1)).length);
-    assert.equal(out.reduce((sum, n) => sum + n), 64);
+    assert.equal(
+      out.reduce((sum, n) => sum + n),
+      64,
+    );
     assert.equal(sequences(it.tell({ type: 'written', socket: 1, frames: 10 })).length, 10);
   });
 
@@ -417,7 +534,8 @@ describe('speaking', () => {
     it.pass(1_000);
     it.opens(2);
     assert.deepEqual(texts(it.hears(2, speakerComplete())), [
-      { action: 'controlSession', command: 'mute' }, { action: 'getSessionStatus' },
+      { action: 'controlSession', command: 'mute' },
+      { action: 'getSessionStatus' },
     ]);
   });
 
@@ -429,7 +547,9 @@ describe('speaking', () => {
     const effects = it.tell({ type: 'written', socket: 1, frames: 64 });
     assert.equal(sequences(effects).length, 6);
     assert.deepEqual(effects.at(-1), {
-      type: 'text', socket: 1, text: '{"action":"endSession","reason":"Amen"}',
+      type: 'text',
+      socket: 1,
+      text: '{"action":"endSession","reason":"Amen"}',
     });
     const last = it.hears(1, { type: 'sessionEnded', reason: 'speakerEnded', message: 'over' });
     assert.deepEqual(names(last), ['ended', 'closed']);
@@ -452,7 +572,9 @@ describe('speaking', () => {
     it.hears(1, created);
     const [effect] = only(it.say([1, 2, 3]), 'audio');
     assert.deepEqual(JSON.parse(effect.data), {
-      action: 'sendAudio', audioData: 'AQID', sequence: 1,
+      action: 'sendAudio',
+      audioData: 'AQID',
+      sequence: 1,
     });
   });
 });
@@ -461,7 +583,9 @@ describe('listening', () => {
   it('removes duplicates and tells gaps', () => {
     const it = new Stage(LISTENER);
     it.begin(joined);
-    const heard = [5, 6, 6, 5, 9].map((n) => it.tell({ type: 'binary', socket: 1, bytes: frame(n) }));
+    const heard = [5, 6, 6, 5, 9].map((n) =>
+      it.tell({ type: 'binary', socket: 1, bytes: frame(n) }),
+    );
     assert.deepEqual(heard.map(names), [['audio'], ['audio'], [], [], ['gap', 'audio']]);
     assert.deepEqual(detail(heard[4], 'gap'), { frames: 2 });
   });
@@ -492,11 +616,17 @@ describe('listening', () => {
     it.begin(joined);
     const turn = { broadcastState: STATE, message: 'm', reason: 'speakerLost' };
     for (const [type, name] of [
-      ['sessionPaused', 'paused'], ['sessionResumed', 'resumed'],
-      ['sessionMuted', 'muted'], ['sessionUnmuted', 'unmuted'],
+      ['sessionPaused', 'paused'],
+      ['sessionResumed', 'resumed'],
+      ['sessionMuted', 'muted'],
+      ['sessionUnmuted', 'unmuted'],
     ]) {
       const effects = it.hears(1, { type, ...turn });
-      assert.deepEqual(detail(effects, name), { state: STATE, message: 'm', reason: 'speakerLost' });
+      assert.deepEqual(detail(effects, name), {
+        state: STATE,
+        message: 'm',
+        reason: 'speakerLost',
+      });
     }
     const warning = { type: 'connectionWarning', message: 'soon', remainingMinutes: 15 };
     assert.equal(detail(it.hears(1, warning), 'warning').remainingMinutes, 15);
@@ -507,14 +637,30 @@ describe('listening', () => {
     const it = new Stage(LISTENER);
     it.begin(joined);
     for (const text of [
-      '', '{', 'null', '7', '[]', '{"type":7}', '{"type":"ofALaterVersion"}', '{"type":"toString"}',
-      '{"type":"sessionPaused"}', '{"type":"sessionEnded"}', '{"type":"error"}',
+      '',
+      '{',
+      'null',
+      '7',
+      '[]',
+      '{"type":7}',
+      '{"type":"ofALaterVersion"}',
+      '{"type":"toString"}',
+      '{"type":"sessionPaused"}',
+      '{"type":"sessionEnded"}',
+      '{"type":"error"}',
       '{"type":"audioData","language":"en","sequence":-1,"audioData":"AQID"}',
-      '{"type":"connectionRefreshRequired","reason":1}', JSON.stringify(joined),
+      '{"type":"connectionRefreshRequired","reason":1}',
+      JSON.stringify(joined),
     ]) {
       assert.deepEqual(it.tell({ type: 'text', socket: 1, text }), [], text);
     }
-    for (const bytes of [[], [1], frame(1).slice(0, 16), frame(1).fill(2, 0, 1), frame(1).fill(9, 1, 2)]) {
+    for (const bytes of [
+      [],
+      [1],
+      frame(1).slice(0, 16),
+      frame(1).fill(2, 0, 1),
+      frame(1).fill(9, 1, 2),
+    ]) {
       assert.deepEqual(it.tell({ type: 'binary', socket: 1, bytes: Uint8Array.from(bytes) }), []);
     }
   });

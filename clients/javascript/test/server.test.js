@@ -24,12 +24,21 @@ before(async () => {
 });
 after(() => ambo?.stop());
 
-const newSpeaker = (options) => new Speaker({
-  url: ambo.url, token: () => ambo.token(), sourceLanguage: 'en', WebSocket, ...options,
-});
-const newListener = (options) => new Listener({
-  url: ambo.url, targetLanguage: 'es', WebSocket, ...options,
-});
+const newSpeaker = (options) =>
+  new Speaker({
+    url: ambo.url,
+    token: () => ambo.token(),
+    sourceLanguage: 'en',
+    WebSocket,
+    ...options,
+  });
+const newListener = (options) =>
+  new Listener({
+    url: ambo.url,
+    targetLanguage: 'es',
+    WebSocket,
+    ...options,
+  });
 
 describe('a session', limit, () => {
   it('is created, joined, steered, counted and ended', async () => {
@@ -40,7 +49,10 @@ describe('a session', limit, () => {
     await listener.connect();
     assert.equal((await joined).targetLanguage, 'es');
     for (const [command, told] of [
-      ['pause', 'paused'], ['resume', 'resumed'], ['mute', 'muted'], ['unmute', 'unmuted'],
+      ['pause', 'paused'],
+      ['resume', 'resumed'],
+      ['mute', 'muted'],
+      ['unmute', 'unmuted'],
     ]) {
       const [turn, state] = [next(listener, told), next(speaker, 'state')];
       speaker[command](`to ${command}`);
@@ -71,8 +83,13 @@ describe('a session', limit, () => {
       heard.push(frame);
       if (frame.kind === 'audio') break;
     }
-    assert.deepEqual(heard.map(({ kind, sequence }) => [kind, sequence]),
-      [['configuration', 1], ['audio', 3]]);
+    assert.deepEqual(
+      heard.map(({ kind, sequence }) => [kind, sequence]),
+      [
+        ['configuration', 1],
+        ['audio', 3],
+      ],
+    );
     assert.deepEqual([...heard[1].payload], [7]);
     await Promise.all([listener.leave(), speaker.leave()]);
   });
@@ -108,20 +125,28 @@ describe('a session', limit, () => {
 });
 
 describe('the examples', limit, () => {
-  const node = (program, ...args) => (options) =>
-    run(process.execPath, [join(EXAMPLES, program), ...args, '--server', ambo.url], options);
-  const cli = (...args) => (options) => run(BIN, [...args, '--server', ambo.url], options);
+  const node =
+    (program, ...args) =>
+    (options) =>
+      run(process.execPath, [join(EXAMPLES, program), ...args, '--server', ambo.url], options);
+  const cli =
+    (...args) =>
+    (options) =>
+      run(BIN, [...args, '--server', ambo.url], options);
 
   /** Speaks a file with one program, hears it with another, and compares the two. */
   async function carry(name, speak, listen) {
-    const [spoken, heard] = ['spoken', 'heard'].map((what) => join(ambo.folder, `${name}-${what}.wav`));
+    const [spoken, heard] = ['spoken', 'heard'].map((what) =>
+      join(ambo.folder, `${name}-${what}.wav`),
+    );
     writeFileSync(spoken, tone({ seconds: 1.51 }));
     let listening;
     const speaking = speak(spoken)({
-      onStart: ({ child }) => child.stdout.on('data', (text) => {
-        const [id] = /[a-z]+-[a-z]+-\d{3}/.exec(text) ?? [];
-        if (id) listening ??= listen(id, heard)();
-      }),
+      onStart: ({ child }) =>
+        child.stdout.on('data', (text) => {
+          const [id] = /[a-z]+-[a-z]+-\d{3}/.exec(text) ?? [];
+          if (id) listening ??= listen(id, heard)();
+        }),
     });
     const said = await speaking;
     assert.equal(said.code, 0, said.err);
@@ -132,7 +157,8 @@ describe('the examples', limit, () => {
     return { said, heardText: err };
   }
 
-  const speak = (file) => node('speaker.js', '--file', file, '--token', ambo.token(), '--wait-for', '1');
+  const speak = (file) =>
+    node('speaker.js', '--file', file, '--token', ambo.token(), '--wait-for', '1');
   const listen = (id, out) => node('listener.js', id, '--language', 'es', '--out', out);
 
   it('carry a file sample by sample', async () => {

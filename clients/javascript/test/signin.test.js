@@ -26,10 +26,14 @@ before(async () => {
 });
 after(() => server.close());
 
-const tokens = (id, refresh) => [200, {
-  AuthenticationResult: { IdToken: id, AccessToken: 'a', ExpiresIn: 3600, RefreshToken: refresh },
-}];
-const cognito = (options) => new Cognito({ region: 'eu-west-1', clientId: 'app', endpoint, ...options });
+const tokens = (id, refresh) => [
+  200,
+  {
+    AuthenticationResult: { IdToken: id, AccessToken: 'a', ExpiresIn: 3600, RefreshToken: refresh },
+  },
+];
+const cognito = (options) =>
+  new Cognito({ region: 'eu-west-1', clientId: 'app', endpoint, ...options });
 
 describe('Cognito', () => {
   it('signs in by password and renews by refresh token, once for all', async () => {
@@ -46,10 +50,14 @@ describe('Cognito', () => {
     const [first, second, ...others] = asked;
     assert.equal(first.headers['x-amz-target'], 'AWSCognitoIdentityProviderService.InitiateAuth');
     assert.equal(first.headers['content-type'], 'application/x-amz-json-1.1');
-    assert.deepEqual([first.AuthFlow, first.ClientId, first.AuthParameters],
-      ['USER_PASSWORD_AUTH', 'app', { USERNAME: 'ann', PASSWORD: 'secret' }]);
-    assert.deepEqual([second.AuthFlow, second.AuthParameters],
-      ['REFRESH_TOKEN_AUTH', { REFRESH_TOKEN: 'refresh-1' }]);
+    assert.deepEqual(
+      [first.AuthFlow, first.ClientId, first.AuthParameters],
+      ['USER_PASSWORD_AUTH', 'app', { USERNAME: 'ann', PASSWORD: 'secret' }],
+    );
+    assert.deepEqual(
+      [second.AuthFlow, second.AuthParameters],
+      ['REFRESH_TOKEN_AUTH', { REFRESH_TOKEN: 'refresh-1' }],
+    );
     assert.equal(others.length, 0);
     it.signOut();
     await assert.rejects(it.token(), { code: 'NotSignedIn' });
@@ -65,8 +73,10 @@ describe('Cognito', () => {
   it('says what Cognito says', async () => {
     const it = cognito();
     answers = [[400, { __type: 'com.amazon#NotAuthorizedException', message: 'Incorrect' }]];
-    await assert.rejects(it.signIn('ann', 'x'), (error) =>
-      error instanceof CognitoError && error.code === 'NotAuthorizedException');
+    await assert.rejects(
+      it.signIn('ann', 'x'),
+      (error) => error instanceof CognitoError && error.code === 'NotAuthorizedException',
+    );
     answers = [[200, { ChallengeName: 'SMS_MFA', Session: 's' }]];
     await assert.rejects(it.signIn('ann', 'x'), { code: 'SMS_MFA' });
   });
@@ -74,7 +84,12 @@ describe('Cognito', () => {
   it('makes do with a token that still holds while Cognito is away', async () => {
     let now = 0;
     const it = cognito({ now: () => now });
-    answers = [tokens('id-4', 'r'), [500, {}], [500, {}], [400, { __type: 'NotAuthorizedException' }]];
+    answers = [
+      tokens('id-4', 'r'),
+      [500, {}],
+      [500, {}],
+      [400, { __type: 'NotAuthorizedException' }],
+    ];
     await it.signIn('ann', 'secret');
     now = 58 * 60_000;
     assert.equal(await it.token(), 'id-4');
@@ -91,7 +106,13 @@ describe('the built-in issuer', () => {
   it('gives a token that is good, and tells of one that is not', async () => {
     assert.deepEqual(claimsOf(token), { sub: 'Zoë', exp: 1_000 });
     assert.equal(await builtinToken(` ${token}\n`, () => 1_000_000)(), token);
-    assert.equal(await builtinToken(async () => token, () => 1_029_000)(), token);
+    assert.equal(
+      await builtinToken(
+        async () => token,
+        () => 1_029_000,
+      )(),
+      token,
+    );
     await assert.rejects(builtinToken(token, () => 1_031_000)(), /expired/);
     await assert.rejects(builtinToken('nonsense')(), /no token/);
   });

@@ -11,8 +11,14 @@ const NOTHING = { doubled: 0, disordered: 0, lost: 0 };
 
 let ambo;
 before(async () => {
-  ambo = await Ambo.start('--connection-refresh', '200ms', '--connection-warning', '0s',
-    '--connection-max-duration', '0s');
+  ambo = await Ambo.start(
+    '--connection-refresh',
+    '200ms',
+    '--connection-warning',
+    '0s',
+    '--connection-max-duration',
+    '0s',
+  );
 });
 after(() => ambo?.stop());
 
@@ -25,8 +31,10 @@ it(`loses nothing in ${REFRESHES} refreshes`, { timeout: 100_000 }, async (t) =>
   const seconds = (performance.now() - start) / 1_000;
   await talk.heardBy(10_000);
   await talk.leave();
-  t.diagnostic(`${talk.refreshes} refreshes in ${seconds.toFixed(1)} s, ${talk.spoken} frames to ` +
-    `${talk.heard.length} listeners, ${JSON.stringify(talk.faults)}, ${talk.gaps} gaps told`);
+  t.diagnostic(
+    `${talk.refreshes} refreshes in ${seconds.toFixed(1)} s, ${talk.spoken} frames to ` +
+      `${talk.heard.length} listeners, ${JSON.stringify(talk.faults)}, ${talk.gaps} gaps told`,
+  );
   assert.deepEqual(talk.faults, NOTHING);
   assert.equal(talk.dropped, 0);
   assert.ok(moves >= REFRESHES / 50, `the speaker moved ${moves} times`);

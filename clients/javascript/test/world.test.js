@@ -35,11 +35,11 @@ function say(world, speaker, kind, n) {
   world.tell(speaker, { type: 'send', frame: { kind, capturedMicros, payload } });
 }
 
-const heard = ({ events }) => events.filter(({ name }) => name === 'audio').map(({ detail }) => detail);
+const heard = ({ events }) =>
+  events.filter(({ name }) => name === 'audio').map(({ detail }) => detail);
 const number = ({ payload }) => new DataView(payload.buffer, payload.byteOffset).getUint32(0);
-const lost = ({ events }, name) => events
-  .filter((event) => event.name === name)
-  .reduce((sum, { detail }) => sum + detail.frames, 0);
+const lost = ({ events }, name) =>
+  events.filter((event) => event.name === name).reduce((sum, { detail }) => sum + detail.frames, 0);
 
 /** What holds whatever happens: in order, once, and every gap told. */
 function holds({ listeners }, seed) {
@@ -48,7 +48,10 @@ function holds({ listeners }, seed) {
     let gaps = 0;
     for (let at = 1; at < frames.length; at += 1) {
       const [before, frame] = [frames[at - 1], frames[at]];
-      assert.ok(number(frame) > number(before), `seed ${seed}: ${number(before)}, ${number(frame)}`);
+      assert.ok(
+        number(frame) > number(before),
+        `seed ${seed}: ${number(before)}, ${number(frame)}`,
+      );
       gaps += frame.sequence - before.sequence - 1;
     }
     assert.equal(lost(listener, 'gap'), gaps, `seed ${seed}: gaps are told`);
@@ -99,7 +102,7 @@ describe('a world', () => {
     for (let seed = 101; seed <= 100 + RUNS; seed += 1) {
       const run = talk(seed, (world, from, until) => {
         nowAndThen(world, [from, until], [2_000, 6_000], () => {
-          // One that breaks again and again within seconds is away for longer than the server keeps.
+          // One that breaks again within seconds is away for longer than the server keeps.
           const steady = world.lines().filter(({ since }) => since < world.now - 12_000);
           const line = world.pick(steady);
           if (line) world.cut(line, world.pick([undefined, 1006, 1001, 1011, 1012, 1013]));

@@ -81,8 +81,7 @@ export class Capture {
       numberOfOutputs: 0,
       processorOptions: { rate: frameRate, length: Math.round(frameRate / FRAMES) },
     });
-    node.port.onmessage = ({ data }) =>
-      takes ? takes(data) : speaker.send(floatsToPcm(data));
+    node.port.onmessage = ({ data }) => (takes ? takes(data) : speaker.send(floatsToPcm(data)));
     audio.createMediaStreamSource(this.#stream).connect(node);
     for (const track of this.#stream.getTracks()) {
       track.addEventListener('ended', () => onError(new Error('The microphone is gone.')));

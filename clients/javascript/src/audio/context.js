@@ -18,15 +18,23 @@ export class Context {
   constructor(told = () => {}) {
     this.audio = new AudioContext({ latencyHint: 'interactive' });
     const { signal } = this.#stop;
-    this.audio.addEventListener('statechange', () => {
-      this.#hasRun ||= this.audio.state === 'running';
-      told(this.sounding);
-      // Safari says "interrupted" after a call; others "suspended" where they save power.
-      if (this.audio.state !== 'running' && document.visibilityState === 'visible') this.resume();
-    }, { signal });
-    document.addEventListener('visibilitychange', () => {
-      if (document.visibilityState === 'visible') this.resume();
-    }, { signal });
+    this.audio.addEventListener(
+      'statechange',
+      () => {
+        this.#hasRun ||= this.audio.state === 'running';
+        told(this.sounding);
+        // Safari says "interrupted" after a call; others "suspended" where they save power.
+        if (this.audio.state !== 'running' && document.visibilityState === 'visible') this.resume();
+      },
+      { signal },
+    );
+    document.addEventListener(
+      'visibilitychange',
+      () => {
+        if (document.visibilityState === 'visible') this.resume();
+      },
+      { signal },
+    );
     for (const tap of TAPS) document.addEventListener(tap, () => this.resume(), { signal });
     navigator.mediaDevices?.addEventListener('devicechange', () => this.resume(), { signal });
     this.resume();

@@ -5,7 +5,9 @@
  */
 
 /** @typedef {import('./capture.js').CaptureOptions} CaptureOptions */
+/** @typedef {import('./context.js').Sounding} Sounding */
 /** @typedef {import('./format.js').Format} Format */
+/** @typedef {import('./playback.js').PlaybackOptions} PlaybackOptions */
 /** @typedef {import('./playback.js').PlaybackReport} PlaybackReport */
 
 export { Capture } from './capture.js';

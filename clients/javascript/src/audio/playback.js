@@ -110,7 +110,11 @@ export class Playback {
     if (format?.codec === 'pcm_s16le') {
       this.#write(pcmToFloats(payload, format.channels), format.rate);
     } else if (this.#decoder?.state === 'configured') {
-      const chunk = { type: /** @type {const} */ ('key'), timestamp: capturedMicros, data: payload };
+      const chunk = {
+        type: /** @type {const} */ ('key'),
+        timestamp: capturedMicros,
+        data: payload,
+      };
       this.#decoder.decode(new EncodedAudioChunk(/** @type {EncodedAudioChunkInit} */ (chunk)));
     }
     return undefined;
@@ -136,11 +140,17 @@ export class Playback {
     if (typeof AudioDecoder === 'undefined') {
       return this.#onError(new Error('This browser cannot decode Opus.'));
     }
-    this.#decoder = new AudioDecoder({ output: (data) => this.#decoded(data), error: this.#onError });
+    this.#decoder = new AudioDecoder({
+      output: (data) => this.#decoded(data),
+      error: this.#onError,
+    });
     const { rate, channels, head } = this.#format;
     const description = head.slice();
     this.#decoder.configure({
-      codec: 'opus', sampleRate: rate, numberOfChannels: channels, description,
+      codec: 'opus',
+      sampleRate: rate,
+      numberOfChannels: channels,
+      description,
     });
     return undefined;
   }

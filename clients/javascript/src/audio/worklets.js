@@ -24,8 +24,13 @@ class CaptureProcessor extends Processor {
     const [first, ...others] = channels ?? [];
     // While the microphone is away there is no input, and nothing to say.
     if (!first) return true;
-    const mixed = others.length === 0 ? first : first.map((sample, at) =>
-      others.reduce((sum, other) => sum + (other[at] ?? 0), sample) / (others.length + 1));
+    const mixed =
+      others.length === 0
+        ? first
+        : first.map(
+            (sample, at) =>
+              others.reduce((sum, other) => sum + (other[at] ?? 0), sample) / (others.length + 1),
+          );
     this.framer.push(mixed, (/** @type {Float32Array} */ frame) => {
       const copy = frame.slice();
       this.port.postMessage(copy, [copy.buffer]);

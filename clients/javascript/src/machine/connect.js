@@ -70,7 +70,10 @@ export function opened(m, { socket, framing, canPing }) {
 export function goUp(m, { socket, framing, canPing }) {
   const pulse = new Pulse(m.now, m.timing, m.random);
   const since = m.now;
-  m.link = { at: 'up', up: { socket, framing, canPing, since, pulse, inFlight: 0, asked: [] } };
+  m.link = {
+    at: 'up',
+    up: { socket, framing, canPing, since, pulse, inFlight: 0, asked: [], mayBeSuperseded: false },
+  };
   m.lostAt = undefined;
 }
 
@@ -111,17 +114,26 @@ function lookAtThePulse(m, up) {
 }
 
 /**
- * Asks for a sign of life. Where there are no pings, it is a heartbeat if the server allows one
- * more, else a question whose answer is known.
+ * Asks for a sign of life.
  *
  * @param {Machine} m
  * @param {Up} up
  */
 function ping(m, up) {
-  if (up.canPing) {
-    up.asked.push({ answer: 'pong', at: m.now, isOurs: true });
-    m.effects.push({ type: 'ping', socket: up.socket });
-  } else if (up.pulse.hasSpareBeat(m.now, m.timing)) {
+  if (!up.canPing) return question(m, up);
+  up.asked.push({ answer: 'pong', at: m.now, isOurs: true });
+  m.effects.push({ type: 'ping', socket: up.socket });
+}
+
+/**
+ * Asks what the server answers only to a member: a heartbeat if it allows one more, else something
+ * whose answer is known.
+ *
+ * @param {Machine} m
+ * @param {Up} up
+ */
+export function question(m, up) {
+  if (up.pulse.hasSpareBeat(m.now, m.timing)) {
     up.pulse.beat(m.now, m.timing, m.random);
     ask(m, up, 'heartbeatAck', { action: 'heartbeat' });
   } else if (m.hearing) {
@@ -156,8 +168,18 @@ export function closed(m, socket, code, text) {
   if (origin === 'second') refreshFailed(m, closedBy(reason));
   if (origin !== 'first') return;
   if (m.opening) attemptFailed(m, closedBy(reason));
-  else if (comesBack(reason)) lost(m, closedBy(reason));
+  else if (comesBack(reason) || isOurDoing(m, reason)) lost(m, closedBy(reason));
   else m.finish({ why: 'byServer', message: closeSentence(reason), reason });
+}
+
+/**
+ * Whether it was an attempt of our own that took this connection's place, and was lost.
+ *
+ * @param {Machine} m
+ * @param {import('../close.js').CloseReason} reason
+ */
+function isOurDoing(m, reason) {
+  return reason === 'superseded' && !!m.up?.mayBeSuperseded;
 }
 
 /**
@@ -204,7 +226,7 @@ export const LEFT = { why: 'left', message: 'as you wished' };
  * @param {Machine} m
  * @param {Failure} failure
  */
-function lost(m, failure) {
+export function lost(m, failure) {
   if (m.up && m.now >= m.up.since + m.timing.steadyAfter) m.backoff = new Backoff();
   m.lostAt ??= m.now;
   // Nobody knows whether the wish to end arrived.
@@ -225,7 +247,8 @@ function lost(m, failure) {
  * @param {Failure} failure
  */
 function wait(m, failure) {
-  const retryIn = m.backoff.afterLoss(failure.retryAfter, m.timing, m.random);
+  const away = m.now - (m.lostAt ?? m.now);
+  const retryIn = m.backoff.afterLoss(failure.retryAfter, away, m.timing, m.random);
   m.deliver('reconnecting', { failure, attempt: m.backoff.failures, retryIn });
   const notBefore = m.now + (failure.retryAfter ?? 0);
   m.link = { at: 'down', retryAt: m.now + retryIn, notBefore };

@@ -67,7 +67,9 @@ function answered(m, answer) {
   const at = asked.findIndex((question) => question.answer === answer);
   if (at < 0) return undefined;
   const [question] = asked.splice(at, 1);
-  if (question) m.speaking?.frames.confirm(question.at);
+  // On a superseded connection the server answers pings, and throws audio away.
+  const isMember = answer !== 'pong' || !m.up?.mayBeSuperseded;
+  if (question && isMember) m.speaking?.frames.confirm(question.at);
   return question;
 }
 
@@ -162,26 +164,36 @@ function secondSocketsMessage(m, message) {
  */
 function serve(m, message) {
   switch (message.type) {
-    case 'heartbeatAck': return void answered(m, 'heartbeatAck');
+    case 'heartbeatAck':
+      return void answered(m, 'heartbeatAck');
     case 'connectionRefreshRequired':
       return refreshRequired(m, message['reason'], message['refreshToken']);
     case 'connectionWarning': {
       const { message: text, remainingMinutes } = message;
       return m.deliver('warning', { message: text, remainingMinutes });
     }
-    case 'sessionPaused': return m.deliver('paused', turnOf(message));
-    case 'sessionResumed': return m.deliver('resumed', turnOf(message));
-    case 'sessionMuted': return m.deliver('muted', turnOf(message));
-    case 'sessionUnmuted': return m.deliver('unmuted', turnOf(message));
+    case 'sessionPaused':
+      return m.deliver('paused', turnOf(message));
+    case 'sessionResumed':
+      return m.deliver('resumed', turnOf(message));
+    case 'sessionMuted':
+      return m.deliver('muted', turnOf(message));
+    case 'sessionUnmuted':
+      return m.deliver('unmuted', turnOf(message));
     case 'languageChanged': {
       const question = answered(m, 'languageChanged');
       return languageChanged(m, message['targetLanguage'], question);
     }
-    case 'broadcastState': return stateChanged(m, message['broadcastState']);
-    case 'sessionStatus': return status(m, message);
-    case 'audioData': return hearJson(m, message);
-    case 'sessionEnded': return ended(m, message);
-    case 'error': return refused(m, errorOf(message));
+    case 'broadcastState':
+      return stateChanged(m, message['broadcastState']);
+    case 'sessionStatus':
+      return status(m, message);
+    case 'audioData':
+      return hearJson(m, message);
+    case 'sessionEnded':
+      return ended(m, message);
+    case 'error':
+      return refused(m, errorOf(message));
   }
 }
 

@@ -1,8 +1,8 @@
 /** Moving to a new connection while the old one serves. */
 
 import { Backoff } from '../backoff.js';
-import { isFinal } from '../failure.js';
-import { goUp, open, unanswered } from './connect.js';
+import { closedBy, isFinal } from '../failure.js';
+import { goUp, lost, open, question, unanswered } from './connect.js';
 import { askAgain, tellDropped, tellWishes } from './speak.js';
 import { tellLanguage } from './hear.js';
 
@@ -22,7 +22,13 @@ export function refreshRequired(m, reason, token) {
   if (m.hearing && token !== undefined) m.hearing.refreshToken = token;
   if (m.refresh) return;
   m.deliver('refreshing', { reason });
-  m.refresh = { backoff: new Backoff(), opening: open(m) };
+  m.refresh = { backoff: new Backoff(), opening: openSecond(m) };
+}
+
+/** @param {Machine} m */
+function openSecond(m) {
+  if (m.up) m.up.mayBeSuperseded = true;
+  return open(m);
 }
 
 /**
@@ -33,8 +39,14 @@ export function refreshRequired(m, reason, token) {
  * @param {Machine} m
  */
 export function recordLost(m) {
+  if (m.up?.mayBeSuperseded && !m.refresh?.opening) {
+    // It was a refresh of our own, and only its answer was lost.
+    m.effects.push({ type: 'abort', socket: m.up.socket });
+    return lost(m, closedBy('superseded'));
+  }
   if (m.hearing) refreshRequired(m, 'recordLost');
   m.refresh ??= { backoff: new Backoff(), until: m.now + m.timing.supersedeLimit };
+  return undefined;
 }
 
 /**
@@ -95,6 +107,8 @@ export function refreshFailed(m, failure) {
   const retryIn = m.refresh.backoff.afterFailedRefresh(failure.retryAfter, m.timing);
   m.refresh.until = m.now + retryIn;
   m.deliver('refreshFailed', { failure, retryIn });
+  // Perhaps only the answer was lost. That of the old connection tells.
+  if (failure.kind !== 'refused' && m.up) question(m, m.up);
 }
 
 /** @param {Machine} m */
@@ -105,7 +119,7 @@ export function lookAtTheRefresh(m) {
     refreshFailed(m, unanswered(m));
   } else if (refresh && !refresh.opening && refresh.until !== undefined && refresh.until <= m.now) {
     refresh.until = undefined;
-    refresh.opening = open(m);
+    refresh.opening = openSecond(m);
   }
 }
 

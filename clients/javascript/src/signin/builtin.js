@@ -25,7 +25,7 @@ export function claimsOf(token) {
 }
 
 /**
- * A token provider for {@link Speaker} that finds out before the server does that a token is no
+ * A token provider for a speaker that finds out before the server does that a token is no
  * longer good, and says so in words.
  *
  * @param {string | (() => string | Promise<string>)} source The token, or where to find it, such

@@ -107,7 +107,9 @@ export class Cognito {
         'X-Amz-Target': 'AWSCognitoIdentityProviderService.InitiateAuth',
       },
       body: JSON.stringify({
-        AuthFlow: flow, ClientId: this.#options.clientId, AuthParameters: parameters,
+        AuthFlow: flow,
+        ClientId: this.#options.clientId,
+        AuthParameters: parameters,
       }),
     });
     const answer = await response.json().catch(() => ({}));

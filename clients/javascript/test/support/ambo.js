@@ -14,7 +14,9 @@ export class Ambo {
   /** @param {string[]} settings Flags of `ambo serve`. */
   static async start(...settings) {
     if (!existsSync(BIN)) {
-      throw new Error(`${BIN} is missing: build it with \`cargo build -p ambo-cli\`, or set AMBO_BIN`);
+      throw new Error(
+        `${BIN} is missing: build it with \`cargo build -p ambo-cli\`, or set AMBO_BIN`,
+      );
     }
     const ambo = new Ambo();
     ambo.folder = mkdtempSync(join(tmpdir(), 'ambo-js-'));
@@ -37,7 +39,8 @@ export class Ambo {
     const args = ['serve', '--log', 'error', ...flags, ...limits, ...this.settings];
     this.process = spawn(BIN, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
     while (!(await this.#answers())) {
-      if (this.process.exitCode !== null) throw new Error(`ambo ended with ${this.process.exitCode}`);
+      if (this.process.exitCode !== null)
+        throw new Error(`ambo ended with ${this.process.exitCode}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -52,7 +55,8 @@ export class Ambo {
 
   token(user = 'ann') {
     return execFileSync(BIN, ['token', '--user', user, '--data-dir', this.folder], {
-      encoding: 'utf8', env: { PATH: process.env.PATH, HOME: this.folder },
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, HOME: this.folder },
     }).trim();
   }
 

@@ -8,8 +8,12 @@ import { extname, join, normalize, resolve } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const ROOT = resolve(import.meta.dirname, '../../../..');
-const PATHS = [process.env.CHROMIUM_BIN, '/usr/bin/chromium', '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome'];
+const PATHS = [
+  process.env.CHROMIUM_BIN,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+];
 const TYPES = { '.js': 'text/javascript', '.html': 'text/html; charset=utf-8' };
 
 /** Serves the folders that pages need, as any web server would. */
@@ -34,7 +38,9 @@ export async function servePages() {
 export async function openBrowser(microphone) {
   const executablePath = PATHS.find((path) => path && existsSync(path));
   if (!executablePath) {
-    throw new Error('Chromium is missing: install it (`apt-get install chromium`) or set CHROMIUM_BIN');
+    throw new Error(
+      'Chromium is missing: install it (`apt-get install chromium`) or set CHROMIUM_BIN',
+    );
   }
   const profile = mkdtempSync(join(tmpdir(), 'ambo-chromium-'));
   const context = await chromium.launchPersistentContext(profile, {
@@ -42,9 +48,15 @@ export async function openBrowser(microphone) {
     headless: true,
     permissions: ['microphone'],
     args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-sync',
-      '--disable-background-networking', '--disable-component-update',
-      '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-sync',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--use-fake-device-for-media-stream',
+      '--use-fake-ui-for-media-stream',
       `--use-file-for-fake-audio-capture=${microphone}`,
     ],
   });

@@ -14,7 +14,10 @@ export class Hostile {
     const hostile = new Hostile();
     hostile.play = play;
     hostile.server = new WebSocketServer({
-      host: '127.0.0.1', port: 0, autoPong: false, handleProtocols: (offered) => [...offered][0],
+      host: '127.0.0.1',
+      port: 0,
+      autoPong: false,
+      handleProtocols: (offered) => [...offered][0],
     });
     hostile.server.on('connection', (ws, request) => hostile.#meet(ws, request));
     await once(hostile.server, 'listening');
@@ -70,8 +73,13 @@ function answer(call, { action, command, targetLanguage }) {
   }
   if (action === 'getSessionStatus') {
     tell({
-      type: 'sessionStatus', sessionId: SESSION, listenerCount: 3, languageDistribution: { es: 3 },
-      sessionDuration: 9, broadcastState: STATE, updateReason: 'requested',
+      type: 'sessionStatus',
+      sessionId: SESSION,
+      listenerCount: 3,
+      languageDistribution: { es: 3 },
+      sessionDuration: 9,
+      broadcastState: STATE,
+      updateReason: 'requested',
     });
   }
   if (action === 'endSession') {

@@ -8,21 +8,40 @@ export const SESSION = 'faithful-shepherd-427';
 export const SPEAKER = { kind: 'speaker', sourceLanguage: 'en' };
 export const LISTENER = { kind: 'listener', sessionId: SESSION, targetLanguage: 'es' };
 
-export const created = { type: 'sessionCreated', sessionId: SESSION, sourceLanguage: 'en', expiresAt: 9 };
+export const created = {
+  type: 'sessionCreated',
+  sessionId: SESSION,
+  sourceLanguage: 'en',
+  expiresAt: 9,
+};
 export const joined = {
-  type: 'sessionJoined', sessionId: SESSION, sourceLanguage: 'en', targetLanguage: 'es',
+  type: 'sessionJoined',
+  sessionId: SESSION,
+  sourceLanguage: 'en',
+  targetLanguage: 'es',
   broadcastState: STATE,
 };
 export const speakerComplete = (lastSequence) => ({
-  type: 'connectionRefreshComplete', sessionId: SESSION, role: 'speaker', sourceLanguage: 'en',
-  broadcastState: STATE, lastSequence,
+  type: 'connectionRefreshComplete',
+  sessionId: SESSION,
+  role: 'speaker',
+  sourceLanguage: 'en',
+  broadcastState: STATE,
+  lastSequence,
 });
 export const listenerComplete = {
-  type: 'connectionRefreshComplete', sessionId: SESSION, role: 'listener', sourceLanguage: 'en',
-  targetLanguage: 'es', replayed: 0,
+  type: 'connectionRefreshComplete',
+  sessionId: SESSION,
+  role: 'listener',
+  sourceLanguage: 'en',
+  targetLanguage: 'es',
+  replayed: 0,
 };
 export const refreshRequired = (refreshToken) => ({
-  type: 'connectionRefreshRequired', reason: 'age', refreshToken, deadline: 1,
+  type: 'connectionRefreshRequired',
+  reason: 'age',
+  refreshToken,
+  deadline: 1,
 });
 
 export class Stage {
@@ -66,7 +85,11 @@ export class Stage {
   pass(ms) {
     const until = this.now + ms;
     const effects = [];
-    for (let at = this.machine.deadline; at !== undefined && at <= until; at = this.machine.deadline) {
+    for (
+      let at = this.machine.deadline;
+      at !== undefined && at <= until;
+      at = this.machine.deadline
+    ) {
       this.now = Math.max(this.now, at);
       effects.push(...this.tell({ type: 'tick' }));
     }
@@ -78,7 +101,8 @@ export class Stage {
 export const events = (effects) =>
   effects.filter(({ type }) => type === 'deliver').map(({ event }) => event);
 export const names = (effects) => events(effects).map(({ name }) => name);
-export const detail = (effects, name) => events(effects).find((event) => event.name === name)?.detail;
+export const detail = (effects, name) =>
+  events(effects).find((event) => event.name === name)?.detail;
 export const texts = (effects) =>
   effects.filter(({ type }) => type === 'text').map(({ text }) => JSON.parse(text));
 export const opens = (effects) => effects.filter(({ type }) => type === 'open');

@@ -19,8 +19,10 @@ export class Talk {
     talk.speaker = new Speaker({ ...common, token: () => token, sourceLanguage: 'en' });
     await talk.speaker.connect();
     const { sessionId } = talk.speaker;
-    talk.listeners = Array.from({ length: listeners }, () =>
-      new Listener({ ...common, sessionId, targetLanguage: 'es' }));
+    talk.listeners = Array.from(
+      { length: listeners },
+      () => new Listener({ ...common, sessionId, targetLanguage: 'es' }),
+    );
     await Promise.all(talk.listeners.map((listener) => talk.#listen(listener)));
     talk.members = [talk.speaker, ...talk.listeners];
     for (const member of talk.members) {

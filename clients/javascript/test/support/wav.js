@@ -15,9 +15,21 @@ export function wav(samples, rate) {
   header.write('RIFF    WAVEfmt ', 0, 'latin1');
   header.write('data', 36, 'latin1');
   const bytes = samples.length * 2;
-  const words = [[4, 36 + bytes], [16, 16], [24, rate], [28, rate * 2], [40, bytes]];
+  const words = [
+    [4, 36 + bytes],
+    [16, 16],
+    [24, rate],
+    [28, rate * 2],
+    [40, bytes],
+  ];
   for (const [at, value] of words) header.writeUInt32LE(value, at);
-  for (const [at, value] of [[20, 1], [22, 1], [32, 2], [34, 16]]) header.writeUInt16LE(value, at);
+  for (const [at, value] of [
+    [20, 1],
+    [22, 1],
+    [32, 2],
+    [34, 16],
+  ])
+    header.writeUInt16LE(value, at);
   return Buffer.concat([header, Buffer.from(samples.buffer, samples.byteOffset, bytes)]);
 }
 

@@ -79,12 +79,23 @@ export class World {
     else this.#up(line, () => this.#receive(line, effect.text ?? effect.data));
     if (effect.type === 'close' || effect.type === 'abort') member.lines.delete(effect.socket);
     if (effect.type === 'audio') {
-      this.at(this.now, () => this.tell(member, { type: 'written', socket: effect.socket, frames: 1 }));
+      this.at(this.now, () =>
+        this.tell(member, { type: 'written', socket: effect.socket, frames: 1 }),
+      );
     }
   }
 
   #open(member, { socket, query }) {
-    const line = { member, socket, query, isLive: true, isDark: false, up: 0, down: 0, since: this.now };
+    const line = {
+      member,
+      socket,
+      query,
+      isLive: true,
+      isDark: false,
+      up: 0,
+      down: 0,
+      since: this.now,
+    };
     member.lines.set(socket, line);
     this.at(this.now + this.between(1, 100), () => {
       if (!this.server.isUp) {
@@ -92,7 +103,11 @@ export class World {
         return this.tell(member, { type: 'failed', socket, failure });
       }
       this.#lines.add(line);
-      this.#down(line, { type: 'opened', framing: 'binary', canPing: member.role.kind === 'speaker' });
+      this.#down(line, {
+        type: 'opened',
+        framing: 'binary',
+        canPing: member.role.kind === 'speaker',
+      });
       return this.#welcome(line);
     });
   }
@@ -110,7 +125,13 @@ export class World {
     } else {
       const missed = history.filter(({ sequence }) => sequence > Number(lastSequence));
       const own = role === 'speaker' ? { lastSequence: last } : { replayed: missed.length };
-      this.#say(line, { type: 'connectionRefreshComplete', role, targetLanguage, ...own, ...common });
+      this.#say(line, {
+        type: 'connectionRefreshComplete',
+        role,
+        targetLanguage,
+        ...own,
+        ...common,
+      });
       if (configuration) this.#down(line, { type: 'binary', bytes: configuration });
       for (const { bytes } of missed) this.#down(line, { type: 'binary', bytes });
     }
@@ -152,7 +173,8 @@ export class World {
     line.down = Math.max(line.down, this.now + this.between(1, 80));
     this.at(line.down, () => {
       const isKnown = line.member.lines.get(line.socket) === line;
-      if (isKnown && !line.isDark && !line.isCut) this.tell(line.member, { socket: line.socket, ...input });
+      if (isKnown && !line.isDark && !line.isCut)
+        this.tell(line.member, { socket: line.socket, ...input });
     });
   }
 
@@ -192,4 +214,3 @@ export class World {
     this.at(this.now + pause, () => (this.server.isUp = true));
   }
 }
-
