@@ -10,8 +10,8 @@ from ambo import effect, event, input
 from ambo.close import CloseReason
 from ambo.failure import ClosedEarly, ErrorBody, NoToken, Refused, Unreachable
 from ambo.frame import AudioFrame, Kind
-from ambo.message import encode_audio
 from ambo.timing import Timing
+from ambo.wire import encode_audio
 from tests.driver import PAUSED, SESSION, STATE, Driver
 
 SECOND = 1_000

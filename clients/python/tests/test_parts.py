@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from ambo import event
 from ambo.address import Address
 from ambo.backoff import Backoff
-from ambo.buffer import Buffer
 from ambo.close import Close, CloseReason
 from ambo.dice import Dice
 from ambo.effect import Query
 from ambo.failure import ClosedEarly, ErrorBody, NoToken, Refused, Unreachable, is_final
 from ambo.frame import AudioFrame, Kind
-from ambo.message import encode, error_body, parse
+from ambo.jitter import Jitter
 from ambo.order import Order
 from ambo.pulse import Due, Pulse
 from ambo.timing import Timing
 from ambo.tokens import ask
+from ambo.wire import encode, error_body, parse
 
 TIMING = Timing()
 
@@ -182,34 +182,34 @@ def test_without_capture_times_a_lower_number_is_a_duplicate() -> None:
 
 
 def test_the_buffer_holds_five_seconds_and_drops_the_oldest() -> None:
-    buffer = Buffer(TIMING)
-    dropped = [buffer.push(frame(Kind.AUDIO, "en", n, n * 20_000), 0) for n in range(1, 501)]
+    jitter = Jitter(TIMING)
+    dropped = [jitter.push(frame(Kind.AUDIO, "en", n, n * 20_000), 0) for n in range(1, 501)]
     assert sum(dropped) == 249, "10 s came at once; 5 s are 251 frames with both ends"
-    first = buffer.pop()
+    first = jitter.pop()
     assert first
     assert first.sequence == 250
 
 
 def test_without_capture_times_the_arrival_counts() -> None:
-    buffer = Buffer(TIMING)
-    dropped = [buffer.push(frame(Kind.AUDIO, "en", n, 0), n * 100) for n in range(100)]
+    jitter = Jitter(TIMING)
+    dropped = [jitter.push(frame(Kind.AUDIO, "en", n, 0), n * 100) for n in range(100)]
     assert sum(dropped) == 49
 
 
 def test_the_buffer_is_bounded_in_frames_and_bytes() -> None:
-    buffer = Buffer(TIMING)
-    assert sum(buffer.push(frame(Kind.AUDIO, "en", n, 0), 0) for n in range(1_500)) == 500
-    buffer = Buffer(TIMING)
-    big = [buffer.push(frame(Kind.AUDIO, "en", n, 0, 32 * 1_024), 0) for n in range(200)]
+    jitter = Jitter(TIMING)
+    assert sum(jitter.push(frame(Kind.AUDIO, "en", n, 0), 0) for n in range(1_500)) == 500
+    jitter = Jitter(TIMING)
+    big = [jitter.push(frame(Kind.AUDIO, "en", n, 0, 32 * 1_024), 0) for n in range(200)]
     assert sum(big) == 72
 
 
 def test_a_configuration_outlives_the_audio_around_it() -> None:
-    buffer = Buffer(TIMING)
-    buffer.push(frame(Kind.CONFIGURATION, "en", 1, 1), 0)
+    jitter = Jitter(TIMING)
+    jitter.push(frame(Kind.CONFIGURATION, "en", 1, 1), 0)
     for n in range(2, 600):
-        buffer.push(frame(Kind.AUDIO, "en", n, n * 20_000), 0)
-    first = buffer.pop()
+        jitter.push(frame(Kind.AUDIO, "en", n, n * 20_000), 0)
+    first = jitter.pop()
     assert first
     assert first.kind is Kind.CONFIGURATION
 

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
-from ambo import effect, input, message
+from ambo import effect, input, wire
 from ambo.address import Address
 from ambo.failure import ErrorBody, Failure, NoToken, Refused, Unreachable
 from ambo.tokens import TokenProvider, ask
@@ -188,7 +188,7 @@ def _refusal(response: Response) -> Failure:
     status = response.status_code
     error = None
     with suppress(ValueError, RecursionError):
-        error = message.error_body(json.loads(response.body or b""))
+        error = wire.error_body(json.loads(response.body or b""))
     if error is None:
         error = ErrorBody(f"HTTP_{status}", f"the server answered with HTTP status {status}")
     seconds = _seconds(response.headers.get("Retry-After"))

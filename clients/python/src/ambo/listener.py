@@ -7,9 +7,9 @@ from collections.abc import Callable
 from ssl import SSLContext
 
 from ambo import event, input
-from ambo.buffer import Buffer
 from ambo.client import Client, ClosedError, language, session_id
 from ambo.frame import AudioFrame
+from ambo.jitter import Jitter
 from ambo.machine import ListenerRole
 from ambo.timing import Timing
 
@@ -44,7 +44,7 @@ class Listener(Client):
         """
         role = ListenerRole(session_id(session), language(target_language))
         super().__init__(url, role, None, on_event, tls, timing)
-        self._buffer = Buffer(self._timing)
+        self._jitter = Jitter(self._timing)
         self._filled = asyncio.Event()
         self._dropped = 0
 
@@ -60,7 +60,7 @@ class Listener(Client):
             if self._dropped:
                 dropped, self._dropped = self._dropped, 0
                 self._tell(event.Dropped(dropped))
-            frame = self._buffer.pop()
+            frame = self._jitter.pop()
             if frame is not None:
                 return frame
             if self._why is not None:
@@ -71,7 +71,7 @@ class Listener(Client):
     def _deliver(self, happened: event.Event) -> None:
         if isinstance(happened, (event.Audio, event.Configuration)):
             now = self._shell.now if self._shell else 0
-            self._dropped += self._buffer.push(happened.frame, now)
+            self._dropped += self._jitter.push(happened.frame, now)
             self._filled.set()
             return
         super()._deliver(happened)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ambo import effect, message
+from ambo import effect, wire
 from ambo.backoff import Backoff
 from ambo.close import Close
 from ambo.event import ByServer, Left, NoConnection, ReconnectFailed, Reconnecting
@@ -183,7 +183,7 @@ def _look_at_the_pulse(member: Member, link: Up) -> None:
         if due is Due.PING:
             member.effects.append(effect.Ping(link.socket))
         elif due is Due.BEAT:
-            member.send_text(link.socket, message.encode("heartbeat"))
+            member.send_text(link.socket, wire.encode("heartbeat"))
         else:
             member.abort(link.socket)
             _lost(member, Unreachable("the server has fallen silent"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ambo import message
+from ambo import wire
 from ambo.event import Audio, Configuration, Gap
 from ambo.frame import AudioFrame, Kind
 from ambo.machine.member import Hearing, Member, Up
@@ -35,7 +35,7 @@ def tell_language(member: Member) -> None:
     """
     part, link = member.part, member.link
     if isinstance(part, Hearing) and isinstance(link, Up) and part.confirmed != part.target:
-        text = message.encode("changeLanguage", targetLanguage=part.target)
+        text = wire.encode("changeLanguage", targetLanguage=part.target)
         member.send_text(link.socket, text)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ambo import event, message
+from ambo import event, wire
 from ambo.failure import ErrorBody, Refused
 from ambo.frame import AudioFrame, is_language
 from ambo.machine import connect, hear, refresh, speak
 from ambo.machine.member import Hearing, Member, Opening, Origin, Speaking, Up
-from ambo.message import Message, RefreshComplete, RefreshRequired
+from ambo.wire import Message, RefreshComplete, RefreshRequired
 
 
 def text(member: Member, socket: int, said: str) -> None:
     """A text message."""
     _heard(member, socket)
     # What cannot be read is of a later version, or nothing to go by.
-    parsed = message.parse(said)
+    parsed = wire.parse(said)
     origin = member.origin(socket)
     if parsed is None or origin is Origin.FORMER:
         return

@@ -17,7 +17,7 @@ from ambo.machine.member import (
     Up,
     Waiting,
 )
-from ambo.message import RefreshComplete
+from ambo.wire import RefreshComplete
 
 
 def refresh_required(member: Member, reason: str, token: str | None) -> None:

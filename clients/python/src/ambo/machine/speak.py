@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ambo import effect, message
+from ambo import effect, wire
 from ambo.event import BroadcastState, Dropped, Left, State
 from ambo.frame import AudioFrame, Kind
 from ambo.input import Control, Framing, Send
@@ -41,7 +41,7 @@ def _framed(frame: AudioFrame, framing: Framing) -> bytes | str | None:
     if framing is Framing.BINARY:
         return frame.encode()
     # A configuration exists in the binary framing only.
-    return message.encode_audio(frame) if frame.kind is Kind.AUDIO else None
+    return wire.encode_audio(frame) if frame.kind is Kind.AUDIO else None
 
 
 def speech_deadline(member: Member) -> int | None:
@@ -71,7 +71,7 @@ def control(member: Member, wish: Control, words: str | None) -> None:
 def _tell_control(member: Member, wish: Control, words: str | None) -> None:
     # Without a connection the wish waits; it is told when there is one again.
     if isinstance(member.link, Up):
-        text = message.encode("controlSession", command=wish.value, message=words)
+        text = wire.encode("controlSession", command=wish.value, message=words)
         member.send_text(member.link.socket, text)
 
 
@@ -111,7 +111,7 @@ def forget_wishes(member: Member) -> None:
 def ask_status(member: Member) -> None:
     """The user asks who listens."""
     if isinstance(member.part, Speaking) and isinstance(member.link, Up):
-        member.send_text(member.link.socket, message.encode("getSessionStatus"))
+        member.send_text(member.link.socket, wire.encode("getSessionStatus"))
 
 
 def end(member: Member, reason: str | None) -> None:
@@ -129,7 +129,7 @@ def _end_when_all_is_said(member: Member, part: Speaking, link: Up) -> None:
     if part.frames.is_drained or not part.may_speak:
         leaving.is_told = True
         leaving.until = member.now + member.timing.end_limit
-        text = message.encode("endSession", reason=leaving.reason)
+        text = wire.encode("endSession", reason=leaving.reason)
         member.send_text(link.socket, text)
 
 

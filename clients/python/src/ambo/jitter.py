@@ -8,7 +8,7 @@ from ambo.frame import AudioFrame, Kind
 from ambo.timing import Timing
 
 
-class Buffer:
+class Jitter:
     """A queue of frames that drops the oldest audio when it holds too much.
 
     A program that plays audio cannot catch up after a stall; a burst longer than `buffer_span`
