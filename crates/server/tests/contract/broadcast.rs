@@ -12,9 +12,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{START, World};
+use crate::harness::START;
 use crate::support::{
-    enter, has, join, open_world, patient, secs, speak_again, status, take_up, text,
+    enter, has, join, open_world, restart, secs, speak_again, status, take_up, text,
 };
 
 fn command(command: &str) -> Value {
@@ -120,9 +120,8 @@ async fn the_state_survives_refreshes_and_restarts() {
     let (mut again, refreshed) = speak_again(&world, &session).await;
     assert_eq!(refreshed["broadcastState"], state);
     again.ask(command("resume")).await;
-    let (folder, clock) = (world.folder.clone(), world.clock.clone());
-    world.stop().await;
-    let world = World::start_in(folder, clock, patient).await;
+    speaking.peer.vanish();
+    let world = restart(world, vec![again]).await;
     let (mut again, refreshed) = speak_again(&world, &session).await;
     has(&refreshed["broadcastState"], &json!({ "isPaused": false, "isMuted": true }));
     again.ask(command("unmute")).await;

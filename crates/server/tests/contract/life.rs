@@ -23,8 +23,9 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Peer, START, World, frame};
 use crate::support::{
-    create, ended, enter, go_on, has, is_alive, join, mins, open_world, patient, secs, settle,
-    speak_again, status, take_up, text, unlimited, until_empty, until_listeners, until_totals,
+    create, ended, enter, go_on, has, is_alive, join, mins, open_world, patient, restart, secs,
+    settle, speak_again, status, take_up, text, unlimited, until_empty, until_listeners,
+    until_totals,
 };
 
 #[tokio::test]
@@ -330,11 +331,7 @@ async fn a_session_outlives_its_server() {
     speaking.peer.send_binary(frame(5, b"x")).await;
     is_alive_among(&mut speaking.peer).await;
     until_totals(&world, 1, 1).await;
-    let (folder, clock) = (world.folder.clone(), world.clock.clone());
-    world.stop().await;
-    drop((speaking, listener));
-    clock.advance(mins(5));
-    let world = World::start_in(folder, clock, patient).await;
+    let world = restart(world, vec![speaking.peer, listener]).await;
     assert_eq!(world.refused(&join(&gone, "es")).await.code(), "SESSION_NOT_FOUND");
     let (mut listener, joined) = enter(&world, &join(&session, "es"), "sessionJoined").await;
     assert_eq!(joined["broadcastState"]["isPaused"], true, "its speaker is awaited");
@@ -353,9 +350,8 @@ async fn after_a_restart_the_grace_begins_anew_and_ends() {
     let world = open_world().await;
     let speaking = world.speak().await;
     let session = speaking.session.clone();
-    let (folder, clock) = (world.folder.clone(), world.clock.clone());
-    world.stop().await;
-    let world = World::start_in(folder, clock, patient).await;
+    world.clock.advance(mins(5));
+    let world = restart(world, vec![speaking.peer]).await;
     let mut listener = world.listen(&session, "es").await;
     world.clock.advance(Duration::from_millis(29_999));
     settle(&world).await;

@@ -10,9 +10,13 @@ mod harness;
 mod support;
 
 mod ages;
+mod audio;
 mod broadcast;
 mod connecting;
+mod crowd;
 mod life;
+mod limits;
 mod messages;
 mod refresh;
 mod refusals;
+mod status;

@@ -173,6 +173,7 @@ async fn without_its_issuer_speakers_wait_and_listeners_notice_nothing() {
     let speaking = world.speak().await;
     let token = world.token("ann");
     let (folder, clock, session) = (world.folder.clone(), world.clock.clone(), speaking.session);
+    speaking.peer.vanish();
     world.stop().await;
     let world = World::start_in(folder, clock, |settings| {
         settings.oidc_issuer = Some("https://127.0.0.1:9".to_owned());

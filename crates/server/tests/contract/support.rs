@@ -229,3 +229,12 @@ pub async fn speak_plain(world: &World) -> Speaking {
     let (peer, created) = enter_plain(world, &create(world, "ann"), "sessionCreated").await;
     Speaking { peer, session: text(&created, "sessionId").to_owned() }
 }
+
+/// Another server in the place of this one, on what it has left. The connections hear it stop.
+pub async fn restart(world: World, connections: Vec<Peer>) -> World {
+    let (folder, clock) = (world.folder.clone(), world.clock.clone());
+    let gone = futures_util::future::join_all(connections.into_iter().map(rest_of));
+    let (gone, ()) = tokio::join!(gone, world.stop());
+    assert!(gone.iter().all(|(_, code)| *code == Some(1012)), "{gone:?}");
+    World::start_in(folder, clock, patient).await
+}

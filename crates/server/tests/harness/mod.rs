@@ -100,7 +100,8 @@ impl World {
             let name: http::HeaderName = name.parse().unwrap();
             request.headers_mut().insert(name, value.parse().unwrap());
         }
-        match tokio_tungstenite::connect_async(request).await {
+        // Without waiting for more to send: a test says one thing after the other.
+        match tokio_tungstenite::connect_async_with_config(request, None, true).await {
             Ok((socket, response)) => Ok(Peer { socket, response: response.map(|_| ()) }),
             Err(Error::Http(response)) => Err(Refused::of(*response)),
             Err(error) => panic!("{error}"),
