@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
+use ambo_core::notice::EndReason;
 use ambo_core::rules::StatusPulse;
 use ambo_core::{BroadcastState, ConnectionId, Millis, SessionId, SourceAddress};
 use ambo_hub::Outlet;
@@ -52,6 +53,8 @@ struct Desk {
     speaker: Option<Arc<Live>>,
     pulse: StatusPulse,
     ended: Option<Ended>,
+    /// Whether the store did not know the session when it was asked last.
+    is_missed: bool,
 }
 
 /// How a session ended, for a connection that was let in just before.
@@ -111,6 +114,7 @@ impl Lives {
             speaker: None,
             pulse: StatusPulse::new(now),
             ended: None,
+            is_missed: false,
         });
     }
 
@@ -150,6 +154,7 @@ impl Lives {
             speaker: None,
             pulse: StatusPulse::new(now),
             ended: None,
+            is_missed: false,
         });
         desk.ended = Some(Ended { at: now, message });
         desk.speaker.take()
@@ -166,6 +171,26 @@ impl Lives {
         let is_kept =
             |desk: &Desk| desk.ended.as_ref().is_none_or(|ended| now.since(ended.at) < KEEP_ENDED);
         self.desks.lock().retain(|_, desk| is_kept(desk));
+    }
+
+    /// Every session that has not ended, as far as is known here.
+    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+        let desks = self.desks.lock();
+        let open = desks.iter().filter(|(_, desk)| desk.ended.is_none());
+        open.map(|(session, _)| session.clone()).collect()
+    }
+
+    /// Notes whether the store still knows a session. When it is missed for the second time, says
+    /// how it must have ended.
+    pub(crate) fn miss(&self, session: &SessionId, is_missed: bool) -> Option<EndReason> {
+        let mut desks = self.desks.lock();
+        let desk = desks.get_mut(session).filter(|desk| desk.ended.is_none())?;
+        let was_missed = std::mem::replace(&mut desk.is_missed, is_missed);
+        let reason = match desk.speaker {
+            Some(_) => EndReason::SpeakerEnded,
+            None => EndReason::SpeakerLost,
+        };
+        (was_missed && is_missed).then_some(reason)
     }
 
     /// Every speaker that is connected here.

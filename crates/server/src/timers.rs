@@ -7,7 +7,7 @@ use ambo_app::ports::StoreFault;
 use ambo_core::event::Via;
 use ambo_core::notice::Status;
 use ambo_core::rules::{OfSession, Wanted};
-use ambo_core::{Arrival, Event, Millis};
+use ambo_core::{Arrival, Audience, Event, Millis, Notice, Tidings};
 use ambo_wire::ServerMessage;
 use ambo_wire::websocket::{self, close_code};
 use tokio_util::sync::CancellationToken;
@@ -43,6 +43,7 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
             slow_at = now;
             tell_status(&node, now).await;
             tell_waiting(&node).await;
+            tell_ends(&node, now).await;
             node.lives.tidy(now);
             count(&node).await;
             if let Some(tls) = &tls {
@@ -129,6 +130,21 @@ async fn sweep(node: &Node, failing: &mut Option<StoreFault>) {
         );
     }
     *failing = swept;
+}
+
+/// Tells the end of sessions that the store no longer knows though nobody was told: whoever ended
+/// them gave up waiting before the store was done.
+async fn tell_ends(node: &Node, now: Millis) {
+    for session in node.lives.sessions() {
+        let named = OfSession::Named(session.clone());
+        let wanted = Wanted { session: named, ..Wanted::default() };
+        let Ok(seen) = node.app.store().load(&wanted).await else { return };
+        if let Some(reason) = node.lives.miss(&session, seen.session.is_none()) {
+            let tidings = Tidings::Ended { reason, message: None };
+            let notice = Notice { audience: Audience::Everyone(session), tidings };
+            node.app.notify(&[notice], now).await;
+        }
+    }
 }
 
 /// Tells each speaker who listens, when that is worth a word.

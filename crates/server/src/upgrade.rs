@@ -257,12 +257,22 @@ fn observe(node: &Node, arrival: &Arrival, outcome: &Result<Reply, Refusal>, too
     }
     node.metrics.refreshed(&arrival.intent, outcome);
     let error_code = outcome.as_ref().err().map(Refusal::code);
+    let session_id = match outcome {
+        Ok(
+            Reply::Created { session, .. }
+            | Reply::Joined { session, .. }
+            | Reply::SpeakerRefreshed { session, .. }
+            | Reply::ListenerRefreshed { session, .. },
+        ) => Some(session.as_str()),
+        Ok(_) | Err(_) => None,
+    };
     tracing::info!(
         component = "connection",
         operation,
         correlationId = hashed(&arrival.connection),
         durationMs = took.as_millis() as u64,
         errorCode = error_code,
+        sessionId = session_id,
         userContext = hashed_source(&arrival.source),
         "{}",
         if error_code.is_none() { "accepted" } else { "refused" }
