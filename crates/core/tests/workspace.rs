@@ -1,7 +1,7 @@
 //! What the architecture promises of the workspace itself: who imports whom, what the pure floor
 //! is made of, how long a file is.
-
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
