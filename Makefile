@@ -8,6 +8,7 @@ TOOLS ?= $(or $(AMBO_TOOLS),$(CURDIR)/target/tools)
 VENV ?= $(CURDIR)/.venv
 AMBO_BIN ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/ambo
 export AMBO_BIN
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help
 help: ## Explain every target
@@ -22,12 +23,34 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust ## Install what the tests need and run all of them
+test: test-rust test-javascript test-python ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
 test-rust: need-rust ## Run the tests of the Rust workspace
 	$(CARGO) test --locked --workspace
+
+.PHONY: build
+build: need-rust ## Build the ambo binary, for trying it and for the clients' tests
+	$(CARGO) build --locked -p ambo-cli
+
+.PHONY: test-javascript
+test-javascript: need-node need-chromium build ## Run the tests of the JavaScript client, in Node and in Chromium
+	cd clients/javascript && npm ci --no-audit --no-fund && npm test
+
+.PHONY: test-python
+test-python: $(VENV)/ready build ## Run the tests of the Python client
+	cd clients/python && $(VENV)/bin/ruff format --check . ../../examples/python
+	cd clients/python && $(VENV)/bin/ruff check . ../../examples/python
+	cd clients/python && $(VENV)/bin/mypy
+	cd clients/python && $(VENV)/bin/pytest
+
+$(VENV)/ready: clients/python/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'Python 3.10 or later is needed'; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[dev]'
+	touch $@
 
 .PHONY: lint
 lint: need-rust ## Check format, lints and layers, without changing anything
@@ -56,6 +79,17 @@ bench: need-rust ## Measure the hot paths beside their floor (about five minutes
 clean: ## Remove everything that was built
 	$(CARGO) clean
 	rm -rf $(VENV) clients/javascript/node_modules clients/python/dist clients/javascript/dist
+
+.PHONY: need-node
+need-node:
+	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+	  { echo 'Node 20 or later with npm is needed'; exit 1; }
+
+.PHONY: need-chromium
+need-chromium:
+	@command -v chromium >/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy chromium; } || \
+	  { echo 'Chromium is needed: install it with your package manager'; exit 1; }
 
 .PHONY: need-rust
 need-rust:
