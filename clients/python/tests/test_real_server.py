@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import signal
 import sys
 import time
 import wave
@@ -76,6 +77,34 @@ async def test_the_examples_carry_a_file_sample_by_sample(
         _, told = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0, told.decode()
     assert samples_of(heard) == samples_of(spoken)
+
+
+@pytest.mark.parametrize("interrupted", ["speaker", "listener"])
+async def test_an_interrupt_leaves_a_sound_file(
+    server: RealServer, tmp_path: Path, interrupted: str
+) -> None:
+    spoken, heard = tmp_path / "talk.wav", tmp_path / "heard.wav"
+    write_wav(spoken, 30, 1)
+    known = {"AMBO_SERVER": server.url, "AMBO_TOKEN": server.token()}
+    speaker = await run(sys.executable, EXAMPLES / "speaker.py", "--file", spoken, **known)
+    assert speaker.stdout
+    session = (await asyncio.wait_for(speaker.stdout.readline(), 10)).decode().strip()
+    command = (sys.executable, EXAMPLES / "listener.py", session, "--language", "es")
+    listener = await run(*command, "--out", heard, **known)
+    until = time.monotonic() + 10
+    while not heard.exists() or heard.stat().st_size < 10_000:
+        assert time.monotonic() < until
+        await asyncio.sleep(0.05)
+    first, second = (speaker, listener) if interrupted == "speaker" else (listener, speaker)
+    for process in (first, second):
+        # A listener whose speaker has gone ends by itself.
+        if process is first or process is speaker:
+            process.send_signal(signal.SIGINT)
+        _, told = await asyncio.wait_for(process.communicate(), 10)
+        assert b"Traceback" not in told
+    _, _, samples = samples_of(heard)
+    assert samples
+    assert samples in samples_of(spoken)[2]
 
 
 @pytest.mark.parametrize("example", ["speaker.py", "listener.py"])
