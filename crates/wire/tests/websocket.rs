@@ -1,4 +1,6 @@
 //! The codec against two other implementations, which act as clients over an in-memory stream.
+// A helper of tests may fail as a test does.
+#![allow(clippy::unwrap_used)]
 
 use ambo_wire::websocket::{self, Close, Decoder, Handshake, Message, close_code};
 use futures_util::{SinkExt, StreamExt};

@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(text_of(&["a", "", "bc"]), text("abc"));
         assert_eq!(binary_of(&[b"a", b"", b"bc"]), binary(b"abc"));
         let mut frame = Frame::text(0);
-        write!(frame, "{}-{}", 1, "two").unwrap();
+        let two = "two";
+        write!(frame, "1-{two}").unwrap();
         io::Write::write_all(&mut frame, b"!").unwrap();
         assert_eq!(frame.finish(), text("1-two!"));
     }
