@@ -494,6 +494,25 @@ async def test_a_connect_given_up_leaves_nothing() -> None:
         assert await client.wait_closed() == event.Left()
 
 
+async def test_a_program_that_is_cancelled_says_goodbye() -> None:
+    codes: list[int | None] = []
+
+    async def noting(peer: Peer) -> None:
+        await friendly(peer)
+        codes.append(peer.websocket.close_code)
+
+    async with hostile(noting) as server:
+        before = asyncio.all_tasks()
+        client = await speaker(server.url).connect()
+        # As `asyncio.run` does in the end.
+        for task in asyncio.all_tasks() - before - {asyncio.current_task()}:
+            if "Connection" in repr(task.get_coro()):
+                task.cancel()
+        await until(lambda: codes)
+        await client.close()
+    assert codes == [1000]
+
+
 async def test_an_end_without_a_server_has_an_end() -> None:
     async with hostile(closing(1011)) as server:
         client = await speaker(server.url).connect()

@@ -22,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from ambo import effect, input, wire
 from ambo.address import Address
+from ambo.close import NORMAL
 from ambo.failure import ErrorBody, Failure, NoToken, Refused, Unreachable
 from ambo.tokens import TokenProvider, ask
 from ambo.version import __version__
@@ -68,6 +69,7 @@ class Connection:
         self._tls = tls
         self._max_size = _MAX_MESSAGE + 2 * payload_bytes
         self._report = report
+        self._is_aborted = False
         self._outgoing: asyncio.Queue[Outgoing] = asyncio.Queue(_OUTGOING)
         self.task = asyncio.get_running_loop().create_task(self._run())
 
@@ -86,6 +88,7 @@ class Connection:
 
     def abort(self) -> None:
         """Drops the line, or the attempt to make it."""
+        self._is_aborted = True
         self.task.cancel()
 
     async def _run(self) -> None:
@@ -128,6 +131,12 @@ class Connection:
         try:
             self._report(input.Opened(self.socket, framing))
             await self._read(websocket)
+        except asyncio.CancelledError:
+            # Somebody ends all tasks, as `asyncio.run` does on Ctrl-C before Python 3.11. Without
+            # a goodbye a speaker would be awaited.
+            if not self._is_aborted:
+                await websocket.close(NORMAL)
+            raise
         finally:
             writer.cancel()
             # Does nothing to a line that has ended well.
