@@ -152,7 +152,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 fn banner(id: &str, address: SocketAddr) -> String {
-    let address = reachable(address);
+    let (address, ambo) = (reachable(address), target::invocation());
     let server = match address.to_string().as_str() {
         "127.0.0.1:8080" => String::new(),
         other => format!(" --server ws://{other}/ws"),
@@ -163,8 +163,13 @@ fn banner(id: &str, address: SocketAddr) -> String {
 
       {id}
 
-  Hear it in a browser:   http://{address}/?session={id}
-  or in another terminal: ambo listen {id} --language en{server}
+  Hear it in a browser
+
+      http://{address}/?session={id}
+
+  or in another terminal
+
+      {ambo} listen {id} --language en{server}
 
   Ctrl-C stops the server.
 "
@@ -190,7 +195,7 @@ mod tests {
         let text = banner("faithful-shepherd-427", "0.0.0.0:9000".parse().unwrap());
         for needed in [
             "http://127.0.0.1:9000/?session=faithful-shepherd-427",
-            "ambo listen faithful-shepherd-427 --language en --server ws://127.0.0.1:9000/ws",
+            " listen faithful-shepherd-427 --language en --server ws://127.0.0.1:9000/ws",
         ] {
             assert!(text.contains(needed), "{text}");
         }

@@ -67,7 +67,8 @@ fn greet(speaker: &Speaker, args: &Speak) {
         other => format!(" --server {other}"),
     };
     println!("Session {id} is open.");
-    println!("Listen with: ambo listen {id} --language {language}{server}");
+    let ambo = target::invocation();
+    println!("Listen with: {ambo} listen {id} --language {language}{server}");
 }
 
 /// A talk that is being held.
@@ -90,6 +91,8 @@ struct Told {
     spoken: Duration,
     listeners: Option<u32>,
     dropped: u64,
+    /// Why the session ended, if it was not this speaker who ended it.
+    cut_short: Option<String>,
 }
 
 /// What may happen while it is spoken.
@@ -104,6 +107,7 @@ impl Talk {
         let configuration = self.format.encode();
         // When the client is done already, its last event says why.
         let _ = self.speaker.configure(configuration).await;
+        let _ = self.speaker.status().await;
         let mut interrupted = std::pin::pin!(target::interrupted());
         if self.args.wait_for > 0 && !self.audience(interrupted.as_mut()).await? {
             return self.end().await;
@@ -193,6 +197,7 @@ impl Talk {
             Event::Closed(closed) => return Some(closed),
             // It was this speaker who ended it.
             Event::Ended { reason, .. } if reason == "speakerEnded" => {}
+            Event::Ended { message, .. } => self.told.cut_short = Some(message),
             Event::Status(status) => {
                 self.told.listeners = Some(status.listeners);
                 self.show();
@@ -227,11 +232,13 @@ impl Talk {
 
     fn closed(&self, closed: &Closed) -> Result<(), Trouble> {
         self.progress.finish();
-        let Told { frames, spoken, dropped, .. } = self.told;
+        let Told { frames, spoken, dropped, ref cut_short, .. } = self.told;
         let lost =
             if dropped > 0 { format!(", {dropped} of them too late") } else { String::new() };
         println!("Spoke {} in {}{lost}.", clock(spoken), count(frames, "frame"));
-        Trouble::of_closed(closed, &self.args.reach.server).map_or(Ok(()), Err)
+        let cut_short = cut_short.as_ref().map(Trouble::cut_short);
+        let trouble = cut_short.or_else(|| Trouble::of_closed(closed, &self.args.reach.server));
+        trouble.map_or(Ok(()), Err)
     }
 
     fn unreadable(&self, error: io::Error) -> Trouble {

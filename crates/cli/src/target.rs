@@ -98,6 +98,12 @@ fn is_here(server: &Server) -> bool {
     }
 }
 
+/// How this program was called, so that a command it prints can be copied.
+pub fn invocation() -> String {
+    let called = std::env::args().next();
+    called.filter(|path| path.contains('/')).unwrap_or_else(|| "ambo".to_owned())
+}
+
 /// Waits for Ctrl-C or SIGTERM.
 pub async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};

@@ -36,6 +36,11 @@ impl Trouble {
         Self { kind: Kind::Usage, message: message.into() }
     }
 
+    /// The server ended the session before its speaker did.
+    pub fn cut_short(why: &String) -> Self {
+        Self { kind: Kind::Refused, message: format!("the session ended before the talk: {why}") }
+    }
+
     /// Why a client is done; `None` when that is as it should be.
     pub fn of_closed(closed: &Closed, server: &str) -> Option<Self> {
         let (kind, message) = match closed {

@@ -231,8 +231,8 @@ fn the_demo_is_heard_by_the_command_it_prints() {
             .args(["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder.path()),
     );
-    let (line, _rest) = server.until("ambo listen");
-    let (_, command) = line.split_once("ambo listen ").unwrap();
+    let (line, _rest) = server.until(" listen ");
+    let (_, command) = line.split_once(" listen ").unwrap();
     let heard = folder.path().join("heard.wav");
     let output = ambo()
         .arg("listen")

@@ -4,6 +4,28 @@
 //! everything: it is told what happens ([`Input`]) and says what to do ([`Effect`]), so that its
 //! behaviour is tested without sockets and without waiting. The clients in other languages have
 //! the same machine under the same names.
+//!
+//! ```no_run
+//! use ambo_client::{Event, Language, Listener, ListenerOptions, Server, SessionId};
+//!
+//! # async fn listen() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::parse("ws://127.0.0.1:8080/ws")?;
+//! let session = SessionId::parse("faithful-shepherd-427").ok_or("no id")?;
+//! let spanish = Language::parse("es").ok_or("no language")?;
+//! let options = ListenerOptions::new(session, spanish);
+//! // Keep the listener: it leaves when it is dropped.
+//! let (_listener, mut events) = Listener::connect(&server, options).await?;
+//! while let Some(event) = events.next().await {
+//!     match event {
+//!         Event::Configuration(frame) => println!("the codec: {:?}", frame.payload),
+//!         Event::Audio(frame) => println!("frame {}", frame.sequence),
+//!         Event::Ended { message, .. } => println!("{message}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
