@@ -16,6 +16,8 @@ export class Pulse {
   #heardAt;
   /** @type {number | undefined} */
   #pingedAt;
+  /** Silence of the server after which it is asked. */
+  #pingAfter;
   /** The server's bucket of heartbeats, as we know it. */
   #beats;
   #beatsAt;
@@ -24,8 +26,10 @@ export class Pulse {
    * @param {number} now
    * @param {Timing} timing
    * @param {() => number} random
+   * @param {number} pingAfter
    */
-  constructor(now, timing, random) {
+  constructor(now, timing, random, pingAfter) {
+    this.#pingAfter = pingAfter;
     this.#heardAt = now;
     this.#beats = timing.heartbeatsAtOnce;
     this.#beatsAt = now;
@@ -46,10 +50,9 @@ export class Pulse {
    * Asks for a ping now, because the line may have gone.
    *
    * @param {number} now
-   * @param {Timing} timing
    */
-  doubt(now, timing) {
-    if (this.#pingedAt === undefined) this.#heardAt = now - timing.pingAfter;
+  doubt(now) {
+    if (this.#pingedAt === undefined) this.#heardAt = now - this.#pingAfter;
   }
 
   /**
@@ -67,7 +70,7 @@ export class Pulse {
       this.beat(now, timing, random);
       return 'beat';
     }
-    if (this.#pingedAt === undefined && now >= this.#heardAt + timing.pingAfter) {
+    if (this.#pingedAt === undefined && now >= this.#heardAt + this.#pingAfter) {
       this.#pingedAt = now;
       return 'ping';
     }
@@ -106,7 +109,7 @@ export class Pulse {
   deadline(timing) {
     const life =
       this.#pingedAt === undefined
-        ? this.#heardAt + timing.pingAfter
+        ? this.#heardAt + this.#pingAfter
         : this.#pingedAt + timing.pongLimit;
     return Math.min(life, this.#nextBeat);
   }

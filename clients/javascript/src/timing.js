@@ -11,6 +11,8 @@
  * @property {number} pingAfter Silence of the server after which it is asked for a sign of life.
  * @property {number} pongLimit Time for its answer. With `pingAfter` it makes the 10 s in which a
  *   dead line is noticed.
+ * @property {number} confirmAfter The same for a speaker where there are pings, whose answers tell
+ *   what has arrived: the less is kept, the sooner it has caught up after a server was killed.
  * @property {number} connectLimit Time for a connection to be made and answered, TLS and all.
  * @property {number} firstRetry The first wait after a failure; each further one may be twice as
  *   long.
@@ -42,6 +44,7 @@ export const TIMING = Object.freeze({
   heartbeatsAtOnce: 4,
   pingAfter: 5_000,
   pongLimit: 5_000,
+  confirmAfter: 2_000,
   connectLimit: 10_000,
   firstRetry: 1_000,
   longestRetry: 30_000,

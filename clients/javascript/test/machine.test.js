@@ -431,6 +431,28 @@ describe('signs of life', () => {
     }
   });
 
+  it('tells a speaker what has arrived, so that little is sent again', () => {
+    for (const [canPing, most] of [
+      [true, 300],
+      [false, 500],
+    ]) {
+      const it = new Stage(SPEAKER, { canPing });
+      it.begin(created);
+      for (let n = 0; n < 3_000; n += 1) {
+        for (const effect of [...it.say(1), ...it.pass(20)]) {
+          if (effect.type === 'audio') it.tell({ type: 'written', socket: 1, frames: 1 });
+          if (effect.type === 'ping') it.tell({ type: 'pong', socket: 1 });
+          if (effect.type === 'text') it.hears(1, answers[JSON.parse(effect.text).action]);
+        }
+      }
+      it.tell({ type: 'closed', socket: 1 });
+      it.pass(1_000);
+      it.opens(2);
+      const { replayed } = detail(it.hears(2, speakerComplete()), 'reconnected');
+      assert.ok(replayed >= 100 && replayed <= most, `${replayed} frames`);
+    }
+  });
+
   it('asks first after a sleep of ours', () => {
     const it = new Stage(LISTENER);
     it.begin(joined);

@@ -68,7 +68,10 @@ export function opened(m, { socket, framing, canPing }) {
  * @param {Opening} opening
  */
 export function goUp(m, { socket, framing, canPing }) {
-  const pulse = new Pulse(m.now, m.timing, m.random);
+  const { pingAfter, confirmAfter } = m.timing;
+  // Pings are cheap, and their answers tell a speaker what need not be sent again.
+  const silence = m.speaking && canPing ? Math.min(pingAfter, confirmAfter) : pingAfter;
+  const pulse = new Pulse(m.now, m.timing, m.random, silence);
   const since = m.now;
   m.link = {
     at: 'up',
@@ -271,7 +274,7 @@ export function wake(m) {
   if (refresh?.until !== undefined && refresh.notBefore !== undefined) {
     refresh.until = Math.max(m.now, refresh.notBefore);
   }
-  up?.pulse.doubt(m.now, m.timing);
+  up?.pulse.doubt(m.now);
 }
 
 /** @param {Machine} m */
