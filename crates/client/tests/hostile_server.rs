@@ -36,6 +36,17 @@ async fn speaker(server: &ScriptedServer, timing: Timing) -> (Peer, Speaker, Eve
     (peer, speaker, events)
 }
 
+/// The listener comes back, and then leaves, so that the next one finds the server alone.
+async fn comes_back(server: &ScriptedServer, listener: &Listener, events: &mut Events) {
+    let mut peer = server.open().await;
+    peer.say(&listener_back(0)).await;
+    until(events, |event| matches!(event, Event::Reconnected(_)).then_some(())).await;
+    listener.leave().await.unwrap();
+    assert_eq!(peer.hear_close().await, Some(1000));
+    drop(peer);
+    while next(events).await.is_some() {}
+}
+
 /// A listener who has joined.
 async fn listener(server: &ScriptedServer, timing: Timing) -> (Peer, Listener, Events) {
     let client = tokio::spawn(listen(server.server(), timing));
@@ -139,11 +150,12 @@ async fn what_is_no_server_of_ours_is_told_in_a_sentence() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let server = ScriptedServer::start().await;
-    let client = tokio::spawn(listen(server.server(), quick()));
+    let impatient = Timing { connect_limit: Millis(200), ..quick() };
+    let client = tokio::spawn(listen(server.server(), impatient.clone()));
     let _silent = server.next().await;
     let error = client.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("no answer"), "{error}");
-    let client = tokio::spawn(listen(server.server(), quick()));
+    let client = tokio::spawn(listen(server.server(), impatient));
     let _open_but_silent = server.open().await;
     let error = client.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("no answer"), "{error}");
@@ -226,7 +238,8 @@ async fn a_speaker_refreshes_without_losing_a_frame() {
 #[tokio::test]
 async fn a_refresh_that_is_never_completed_is_tried_again_while_the_old_one_plays() {
     let server = ScriptedServer::start().await;
-    let (mut old, _listener, mut events) = listener(&server, quick()).await;
+    let impatient = Timing { connect_limit: Millis(1_000), ..quick() };
+    let (mut old, _listener, mut events) = listener(&server, impatient).await;
     old.say(&refresh_required()).await;
     let _never_completed = server.open().await;
     let mut hung_up = server.next().await;
@@ -290,10 +303,9 @@ async fn each_close_code_brings_the_listener_back_or_ends_it() {
     }
     server.nobody_comes().await;
     for code in [1001, 1011, 1012, 1013, 3000, 4999] {
-        let (mut peer, _listener, mut events) = listener(&server, quick()).await;
+        let (mut peer, listener, mut events) = listener(&server, quick()).await;
         peer.close(code, "").await;
-        server.open().await.say(&listener_back(0)).await;
-        until(&mut events, |event| matches!(event, Event::Reconnected(_)).then_some(())).await;
+        comes_back(&server, &listener, &mut events).await;
     }
 }
 
@@ -302,10 +314,9 @@ async fn a_broken_protocol_or_a_huge_message_only_costs_the_connection() {
     let server = ScriptedServer::start().await;
     let huge = websocket::text(&"x".repeat(300 * 1024));
     for bytes in [&b"\xff\xff\xff\xff"[..], b"\x81\x85abcdefghi", b"\xc1\x01x", &huge] {
-        let (mut peer, _listener, mut events) = listener(&server, quick()).await;
+        let (mut peer, listener, mut events) = listener(&server, quick()).await;
         peer.raw(bytes).await;
-        server.open().await.say(&listener_back(0)).await;
-        until(&mut events, |event| matches!(event, Event::Reconnected(_)).then_some(())).await;
+        comes_back(&server, &listener, &mut events).await;
     }
 }
 

@@ -245,7 +245,7 @@ pub fn ended() -> Value {
 /// Limits short enough that nobody has to wait for them.
 pub fn quick() -> Timing {
     Timing {
-        connect_limit: Millis(200),
+        connect_limit: Millis(5_000),
         first_retry: Millis(20),
         longest_retry: Millis(100),
         end_limit: Millis(100),
