@@ -11,8 +11,7 @@
 //! | the last 10 s, at most 1,000 frames, 4 MiB | `so_much_is_kept` |
 //! | `lastSequence`: what it missed, in order, then live, nothing twice | `a_refresh_misses_nothing`, `whoever_comes_back_hears_everything_once` |
 //! | paused or muted, refused silently and counted | `paused_or_muted_audio_is_dropped_and_counted` |
-//! | too slow loses its oldest audio, never control messages; delays nobody | `a_slow_listener_loses_its_oldest_audio_only` |
-//! | … and is closed with 1013 "slow consumer" after 10 s | `a_listener_that_stays_behind_is_closed` |
+//! | a listener too slow | `slow::…` |
 //! | listeners of every language hear the floor | `every_language_hears_the_floor` |
 
 use std::time::Duration;
@@ -20,14 +19,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::net::TcpSocket;
-use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::harness::{AMBO, Peer, START, World, frame, frame_of};
+use crate::harness::{AMBO, START, World, frame, frame_of};
 use crate::support::{
-    enter, enter_plain, go_on, has, is_alive, join, metric, open_world, secs, speak_again,
+    Dice, enter, enter_plain, go_on, has, is_alive, join, metric, open_world, secs, speak_again,
     speak_plain, text, until_listeners,
 };
 
@@ -36,7 +32,7 @@ fn sent(sequence: Option<u32>, payload: &[u8]) -> Value {
 }
 
 /// The sequence of a binary frame.
-fn sequence_of(frame: &[u8]) -> u32 {
+pub fn sequence_of(frame: &[u8]) -> u32 {
     u32::from_be_bytes(frame[4..8].try_into().unwrap())
 }
 
@@ -248,16 +244,6 @@ async fn a_refresh_misses_nothing() {
     assert_eq!(anew.binary().await, frame(21, b"live"));
 }
 
-/// Numbers that look like chance and come again with their seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (self.0 >> 33) % most
-    }
-}
-
 /// Hears all frames up to the last, and loses its connection again and again.
 async fn hear(world: &World, session: &str, last: u32, mut dice: Dice) {
     let mut heard = 0;
@@ -297,11 +283,7 @@ async fn hear(world: &World, session: &str, last: u32, mut dice: Dice) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn whoever_comes_back_hears_everything_once() {
     const FRAMES: u32 = 900;
-    let seed = match std::env::var("AMBO_TEST_SEED") {
-        Ok(seed) => seed.parse().unwrap(),
-        Err(_) => u64::from(std::process::id()),
-    };
-    println!("AMBO_TEST_SEED={seed}");
+    let Dice(seed) = Dice::thrown();
     let world = open_world().await;
     let mut speaking = world.speak().await;
     let session = speaking.session.clone();
@@ -354,105 +336,6 @@ async fn paused_or_muted_audio_is_dropped_and_counted() {
     let query = format!("{}&lastSequence=0", go_on(&speaking.session, "es"));
     let (_back, refreshed) = enter(&world, &query, "connectionRefreshComplete").await;
     assert_eq!(refreshed["replayed"], 2);
-}
-
-/// A listener whose socket holds little.
-async fn listen_with_little_room(world: &World, session: &str) -> Peer {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4_096).unwrap();
-    let stream = socket.connect(world.address()).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    let target = format!("ws://{}/ws?{}", world.address(), join(session, "es"));
-    let mut request = target.into_client_request().unwrap();
-    request.headers_mut().insert(AMBO.0, AMBO.1.parse().unwrap());
-    let stream = MaybeTlsStream::Plain(stream);
-    let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
-    let mut peer = Peer { socket, response: response.map(|_| ()) };
-    assert_eq!(peer.json().await["type"], "sessionJoined");
-    peer
-}
-
-#[tokio::test]
-async fn a_slow_listener_loses_its_oldest_audio_only() {
-    const FRAMES: u32 = 400;
-    let world = open_world().await;
-    let mut speaking = world.speak().await;
-    let mut slow = listen_with_little_room(&world, &speaking.session).await;
-    let mut quick = world.listen(&speaking.session, "es").await;
-    let unmute = json!({ "action": "controlSession", "command": "unmute" });
-    for sequence in 1..=FRAMES {
-        speaking.peer.send_binary(frame(sequence, &[7; 32 * 1024])).await;
-        // Each frame is here before the next one is sent: nobody is waited for.
-        assert_eq!(sequence_of(&quick.binary().await), sequence);
-        if sequence % 100 == 0 {
-            speaking.peer.send(unmute.clone()).await;
-            assert_eq!(quick.json().await["type"], "sessionUnmuted");
-        }
-    }
-    let lost = metric(&world, "audio_frames_dropped_total{reason=\"slow\"}").await;
-    assert!(lost > 100, "{lost}");
-    let (mut notices, mut heard) = (Vec::new(), Vec::new());
-    while heard.last() != Some(&FRAMES) || notices.len() < 4 {
-        match slow.next().await.unwrap() {
-            Message::Binary(frame) => heard.push(sequence_of(&frame)),
-            message => {
-                assert!(message.to_text().unwrap().contains("sessionUnmuted"));
-                notices.push(heard.last().copied().unwrap_or_default());
-            }
-        }
-    }
-    assert!(heard.is_sorted() && heard.len() == (u64::from(FRAMES) - lost) as usize);
-    let gaps = heard.windows(2).filter(|pair| pair[0] + 1 != pair[1]).count();
-    assert_eq!(gaps, 1, "the oldest were lost, and only they: {heard:?}");
-    for (notice, after) in notices.iter().zip([100, 200, 300, 400]) {
-        assert!(*notice <= after, "in order with the audio: {notices:?}");
-    }
-    assert_eq!(notices[3], 400);
-    // It has caught up and is none the worse for it.
-    world.clock.advance(secs(30));
-    is_alive(&mut slow).await;
-}
-
-#[tokio::test]
-async fn a_listener_that_stays_behind_is_closed() {
-    let world = open_world().await;
-    let mut speaking = world.speak().await;
-    let mut slow = listen_with_little_room(&world, &speaking.session).await;
-    let mut quick = world.listen(&speaking.session, "es").await;
-    for sequence in 1..=40 {
-        speaking.peer.send_binary(frame(sequence, &[7; 32 * 1024])).await;
-        assert_eq!(sequence_of(&quick.binary().await), sequence);
-    }
-    world.clock.advance(secs(10));
-    let unmute = json!({ "action": "controlSession", "command": "unmute" });
-    speaking.peer.send(unmute).await;
-    assert_eq!(quick.json().await["type"], "sessionUnmuted");
-    assert_eq!(metric(&world, "slow_consumers_total").await, 0);
-    world.clock.advance(Duration::from_millis(251));
-    let mut closed = 0;
-    for _ in 0..1_000 {
-        closed = metric(&world, "slow_consumers_total").await;
-        if closed == 1 {
-            break;
-        }
-    }
-    assert_eq!(closed, 1);
-    let (mut heard, mut notices, mut close) = (0, 0, None);
-    while let Some(message) = slow.next().await {
-        match message {
-            Message::Binary(_) => heard += 1,
-            Message::Text(_) => notices += 1,
-            Message::Close(frame) => close = frame,
-            _ => {}
-        }
-    }
-    let close = close.unwrap();
-    assert_eq!((u16::from(close.code), close.reason.as_str()), (1013, "slow consumer"));
-    assert!(heard < 40 && notices == 1, "{heard} {notices}");
-    drop(slow);
-    until_listeners(&mut speaking.peer, 1).await;
-    speaking.peer.send_binary(frame(41, b"x")).await;
-    assert_eq!(sequence_of(&quick.binary().await), 41);
 }
 
 #[tokio::test]

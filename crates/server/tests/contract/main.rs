@@ -19,4 +19,7 @@ mod limits;
 mod messages;
 mod refresh;
 mod refusals;
+mod sizes;
+mod slow;
 mod status;
+mod transcripts;

@@ -238,3 +238,22 @@ pub async fn restart(world: World, connections: Vec<Peer>) -> World {
     assert!(gone.iter().all(|(_, code)| *code == Some(1012)), "{gone:?}");
     World::start_in(folder, clock, patient).await
 }
+
+/// Numbers that look like chance, and come again with their seed.
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A seed from `AMBO_TEST_SEED`, or of this run; printed, so that it can be had again.
+    pub fn thrown() -> Self {
+        let given = std::env::var("AMBO_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
+        eprintln!("AMBO_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    /// A number below `most`.
+    pub fn below(&mut self, most: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (self.0 >> 33) as usize % most
+    }
+}
