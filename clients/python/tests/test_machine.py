@@ -136,6 +136,60 @@ def test_a_refresh_that_never_completes_is_given_up_after_its_limit() -> None:
     assert failed.failure == Unreachable("no answer within 10 s")
 
 
+def test_a_lost_answer_does_not_make_a_speaker_superseded_by_itself() -> None:
+    speaker = Driver.speaker().start()
+    speaker.send(1)
+    speaker.ask_to_refresh(1)
+    speaker.give(input.Failed(2, Unreachable("the answer was lost")))
+    beats = [text for text in speaker.texts(1) if text["action"] == "heartbeat"]
+    assert len(beats) == 1, "the server is asked at once whether it has moved us"
+    speaker.send(2)
+    speaker.say(1, "error", code="CONNECTION_NOT_FOUND", message="m")
+    assert effect.Abort(1) in speaker.effects
+    speaker.advance(SECOND)
+    speaker.complete(3, last=1)
+    assert speaker.spoken(3) == [(2, 2)], "what went into the void goes again"
+    other = Driver.speaker().start()
+    other.ask_to_refresh(1)
+    other.give(input.Failed(2, Unreachable("the answer was lost")))
+    other.give(input.Closed(1, 1000, "superseded"))
+    assert other.why is None
+    assert other.events(event.Reconnecting)
+
+
+def test_a_speaker_that_may_be_superseded_believes_no_pong() -> None:
+    speaker = Driver.speaker(timing=Timing(connect_limit=60 * SECOND)).start()
+    speaker.send(1)
+    speaker.ask_to_refresh(1)
+    for _ in range(20):
+        speaker.advance(SECOND)
+        speaker.give(input.Pong(1))
+    speaker.complete(2, last=None)
+    assert speaker.spoken(2) == [(1, 1)]
+
+
+def test_there_are_never_more_heartbeats_than_the_server_allows() -> None:
+    listener = Driver.listener().start()
+    listener.ask_to_refresh(1)
+    sent: list[int] = []
+    for _ in range(600):
+        for wanted in listener.advance(SECOND):
+            if isinstance(wanted, effect.SendText) and "heartbeat" in wanted.text:
+                sent.append(listener.now)
+            elif isinstance(wanted, effect.Open):
+                # Both the failure and what follows from it at once.
+                told = listener.give(input.Failed(wanted.socket, Unreachable("no")))
+                sent += [listener.now for it in told if isinstance(it, effect.SendText)]
+        listener.give(input.Pong(1))
+    tokens, at = 4.0, 0
+    for beat in sent:
+        tokens, at = min(4.0, tokens + (beat - at) / 30_000), beat
+        # A regular beat may come a little early, by its jitter.
+        assert tokens >= 0.8
+        tokens -= 1
+    assert len(sent) >= 15
+
+
 def test_a_refused_refresh_is_not_repeated_but_the_old_connection_serves_on() -> None:
     listener = Driver.listener().start()
     listener.ask_to_refresh(1)

@@ -17,6 +17,8 @@ class Timing:
     """Between two heartbeats. A third of the silence that the server bears."""
     heartbeat_jitter: int = 1_500
     """How much earlier or later a heartbeat comes, so that clients do not beat together."""
+    heartbeats_at_once: int = 4
+    """Heartbeats the server takes in a row, if none came for long."""
     ping_after: int = 5_000
     """Silence of the server after which it is pinged."""
     pong_limit: int = 5_000
@@ -27,8 +29,9 @@ class Timing:
     """The first wait after a failure; each further one may be twice as long."""
     longest_retry: int = 30_000
     """The longest wait: a server that comes back is found soon, and not stormed."""
-    steady_after: int = 10_000
-    """A connection that lived this long was a good one: waits begin anew after it."""
+    steady_after: int = 2_000
+    """A connection that lived this long was a good one: waits begin anew after it. A server that
+    takes connections only to fall over again does so sooner."""
     reconnect_limit: int = 120 * 60_000
     """When a lost connection is given up: no session lives longer without its speaker."""
     supersede_limit: int = 31_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ambo import effect, wire
 from ambo.backoff import Backoff
-from ambo.close import Close
+from ambo.close import Close, CloseReason
 from ambo.event import ByServer, Left, NoConnection, ReconnectFailed, Reconnecting
 from ambo.failure import ClosedEarly, Failure, Unreachable, is_final, retry_after
 from ambo.input import Framing
@@ -80,10 +80,16 @@ def closed(member: Member, socket: int, code: int | None, reason: str) -> None:
         refresh.refresh_failed(member, ClosedEarly(close))
     elif isinstance(member.link, Opening):
         attempt_failed(member, ClosedEarly(close))
-    elif close.comes_back:
-        _lost(member, ClosedEarly(close))
+    elif close.comes_back or _superseded_itself(member, close):
+        lost(member, ClosedEarly(close))
     else:
         member.finish(ByServer(close))
+
+
+def _superseded_itself(member: Member, close: Close) -> bool:
+    """Whether it was an attempt of our own that took this connection's place, and was lost."""
+    may_be = isinstance(member.link, Up) and member.link.may_be_superseded
+    return may_be and close.reason is CloseReason.SUPERSEDED
 
 
 def failed(member: Member, socket: int, failure: Failure) -> None:
@@ -96,7 +102,7 @@ def failed(member: Member, socket: int, failure: Failure) -> None:
     elif isinstance(member.link, Opening):
         attempt_failed(member, failure)
     else:
-        _lost(member, failure)
+        lost(member, failure)
 
 
 def attempt_failed(member: Member, failure: Failure) -> None:
@@ -117,7 +123,7 @@ def attempt_failed(member: Member, failure: Failure) -> None:
         _wait(member, failure)
 
 
-def _lost(member: Member, failure: Failure) -> None:
+def lost(member: Member, failure: Failure) -> None:
     """The connection that served is gone."""
     link = member.link
     if isinstance(link, Up) and member.now >= link.since + member.timing.steady_after:
@@ -183,10 +189,20 @@ def _look_at_the_pulse(member: Member, link: Up) -> None:
         if due is Due.PING:
             member.effects.append(effect.Ping(link.socket))
         elif due is Due.BEAT:
-            member.send_text(link.socket, wire.encode("heartbeat"))
+            _beat(member, link)
         else:
             member.abort(link.socket)
-            _lost(member, Unreachable("the server has fallen silent"))
+            lost(member, Unreachable("the server has fallen silent"))
+
+
+def ask(member: Member, link: Up) -> None:
+    """Asks whether the server still knows this connection, within its limit on heartbeats."""
+    if link.pulse.spare_beat(member.now, member.timing, member.dice):
+        _beat(member, link)
+
+
+def _beat(member: Member, link: Up) -> None:
+    member.send_text(link.socket, wire.encode("heartbeat"))
 
 
 def unanswered(member: Member) -> Unreachable:

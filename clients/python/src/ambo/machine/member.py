@@ -107,6 +107,9 @@ class Up:
     pulse: Pulse
     in_flight: int = 0
     """Frames the shell has not yet written."""
+    may_be_superseded: bool = False
+    """A second socket was opened beside this one. The server may have moved the member to it
+    though its answer never came; this one is superseded then, and what it carries is lost."""
 
 
 @dataclass

@@ -41,7 +41,8 @@ def ponged(member: Member, socket: int) -> None:
     if not isinstance(link, Up) or link.socket != socket:
         return
     pinged_at = link.pulse.ponged(member.now, member.timing)
-    if isinstance(member.part, Speaking) and pinged_at is not None:
+    # On a superseded connection the server answers pings, and throws audio away.
+    if isinstance(member.part, Speaking) and pinged_at is not None and not link.may_be_superseded:
         member.part.frames.confirm(pinged_at)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ambo import effect
-from ambo.close import NORMAL
+from ambo.close import NORMAL, Close, CloseReason
 from ambo.event import Refreshed, RefreshFailed, Refreshing
-from ambo.failure import Failure, is_final, retry_after
+from ambo.failure import ClosedEarly, Failure, Refused, is_final, retry_after
 from ambo.machine import connect, hear, speak
 from ambo.machine.member import (
     Hearing,
@@ -27,7 +27,13 @@ def refresh_required(member: Member, reason: str, token: str | None) -> None:
     if member.refresh:
         return
     member.deliver(Refreshing(reason))
-    member.refresh = Refresh(connect.open_socket(member))
+    member.refresh = Refresh(_open_second(member))
+
+
+def _open_second(member: Member) -> Opening:
+    if isinstance(member.link, Up):
+        member.link.may_be_superseded = True
+    return connect.open_socket(member)
 
 
 def record_lost(member: Member) -> None:
@@ -36,9 +42,15 @@ def record_lost(member: Member) -> None:
     A speaker waits first: when another program has taken the session up, the server closes this
     connection as superseded, and it would be wrong to take the session back.
     """
-    if isinstance(member.part, Hearing):
+    link, refresh = member.link, member.refresh
+    is_moving = refresh is not None and isinstance(refresh.stage, Opening)
+    if isinstance(link, Up) and link.may_be_superseded and not is_moving:
+        # The answer to an attempt of our own was lost.
+        member.abort(link.socket)
+        connect.lost(member, ClosedEarly(Close(NORMAL, CloseReason.SUPERSEDED)))
+    elif isinstance(member.part, Hearing):
         refresh_required(member, "recordLost", None)
-    elif member.refresh is None:
+    elif refresh is None:
         member.refresh = Refresh(Waiting(member.now + member.timing.supersede_limit))
 
 
@@ -80,6 +92,9 @@ def refresh_failed(member: Member, failure: Failure) -> None:
     wait = refresh.backoff.after_failed_refresh(retry_after(failure), member.timing)
     refresh.stage = Waiting(member.now + wait)
     member.deliver(RefreshFailed(failure, wait))
+    # Perhaps it is only the answer that was lost. The heartbeat's tells.
+    if not isinstance(failure, Refused) and isinstance(member.link, Up):
+        connect.ask(member, member.link)
 
 
 def look_at_the_refresh(member: Member) -> None:
@@ -89,4 +104,4 @@ def look_at_the_refresh(member: Member) -> None:
         member.abort(stage.socket)
         refresh_failed(member, connect.unanswered(member))
     elif isinstance(stage, Waiting) and stage.until <= member.now and member.refresh:
-        member.refresh.stage = connect.open_socket(member)
+        member.refresh.stage = _open_second(member)
