@@ -172,6 +172,29 @@ describe('in Chromium', { timeout: 60_000 }, () => {
     await Promise.all([speaking.close(), listening.close()]);
   });
 
+  it('runs the example page', async () => {
+    const page = await browser.context.newPage();
+    const errors = [];
+    page.on('pageerror', (error) => errors.push(error));
+    await page.goto(`${pages.url}/examples/javascript/browser.html`);
+    await page.fill('#server', ambo.url);
+    await page.click('#speak');
+    await page.getByText('This is no token.').waitFor();
+    await page.fill('#token', ambo.token());
+    await page.click('#speak');
+    await page.getByText(/^Session .* is open/).waitFor();
+    await page.click('#listen');
+    await page.getByText(/: 1 listening/).waitFor();
+    await page.click('#pause');
+    await page.getByText('Paused.').waitFor();
+    await page.click('#pause');
+    await page.getByText('Listening.').waitFor();
+    await page.click('#end');
+    await page.getByText('the session is over').first().waitFor();
+    assert.deepEqual(errors, []);
+    await page.close();
+  });
+
   it('reads a refusal', async () => {
     const page = await open();
     const code = await page.evaluate(
