@@ -35,8 +35,12 @@ build: need-rust ## Build the ambo binary, for trying it and for the clients' te
 	$(CARGO) build --locked -p ambo-cli
 
 .PHONY: test-javascript
-test-javascript: need-node need-chromium build ## Run the tests of the JavaScript client, in Node and in Chromium
-	cd clients/javascript && npm ci --no-audit --no-fund && npm test
+test-javascript: clients/javascript/node_modules need-chromium build ## Run the tests of the JavaScript client, in Node and in Chromium
+	cd clients/javascript && npm test
+
+clients/javascript/node_modules: clients/javascript/package-lock.json | need-node
+	cd clients/javascript && npm ci --no-audit --no-fund
+	touch $@
 
 .PHONY: test-python
 test-python: $(VENV)/ready build ## Run the tests of the Python client
@@ -58,18 +62,26 @@ lint: need-rust ## Check format, lints and layers, without changing anything
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: format
-format: ## Format all code
+format: need-rust $(VENV)/ready ## Format all code
 	$(CARGO) fmt --all
+	cd clients/python && $(VENV)/bin/ruff format . ../../examples/python
 
 .PHONY: docs
-docs: need-rust ## Make the API reference in target/doc; broken links fail
+docs: need-rust clients/javascript/node_modules $(VENV)/ready ## Make the API references of all three languages; broken links fail
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	cd clients/javascript && npm run --silent docs
+	cd clients/python && $(VENV)/bin/pdoc -o docs ambo ambo.wav ambo.signin ambo.machine ambo.input ambo.effect
 
 .PHONY: audit
 audit: need-rust ## Check the licences and sources of all dependencies with cargo-deny
 	PATH="$(TOOLS)/bin:$$PATH"; command -v cargo-deny >/dev/null || \
 	  $(CARGO) install --locked --debug --root $(TOOLS) cargo-deny@0.20.2; \
 	  cargo-deny --locked check bans licenses sources
+
+.PHONY: fuzz
+fuzz: need-rust ## Fuzz every parser for two minutes each; needs a nightly toolchain and cargo-fuzz
+	for target in $$(cargo +nightly fuzz list); do \
+	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=120; done
 
 .PHONY: bench
 bench: need-rust ## Measure the hot paths beside their floor (about five minutes)
@@ -78,7 +90,7 @@ bench: need-rust ## Measure the hot paths beside their floor (about five minutes
 .PHONY: clean
 clean: ## Remove everything that was built
 	$(CARGO) clean
-	rm -rf $(VENV) clients/javascript/node_modules clients/python/dist clients/javascript/dist
+	rm -rf $(VENV) clients/javascript/node_modules clients/javascript/types clients/python/dist
 
 .PHONY: need-node
 need-node:
