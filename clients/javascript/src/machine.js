@@ -44,10 +44,11 @@ import * as speak from './machine/speak.js';
 
 /**
  * What only a speaker has. `state` is what the server says, `wish` what the user wants and the
- * server has not confirmed.
+ * server has not confirmed, `told` the last status that the user was told.
  *
  * @typedef {{ language: string, qualityTier?: string, frames: Frames, state: BroadcastState,
- *   wish: { isPaused?: boolean, isMuted?: boolean }, asksStatus: boolean }} Speaking
+ *   wish: { isPaused?: boolean, isMuted?: boolean }, asksStatus: boolean,
+ *   told: string, toldAt: number }} Speaking
  */
 
 /**

@@ -13,6 +13,7 @@
  *   dead line is noticed.
  * @property {number} confirmAfter The same for a speaker where there are pings, whose answers tell
  *   what has arrived: the less is kept, the sooner it has caught up after a server was killed.
+ * @property {number} statusEvery How often a speaker is told who listens although nothing changed.
  * @property {number} connectLimit Time for a connection to be made and answered, TLS and all.
  * @property {number} firstRetry The first wait after a failure; each further one may be twice as
  *   long.
@@ -45,6 +46,7 @@ export const TIMING = Object.freeze({
   pingAfter: 5_000,
   pongLimit: 5_000,
   confirmAfter: 2_000,
+  statusEvery: 30_000,
   connectLimit: 10_000,
   firstRetry: 1_000,
   longestRetry: 30_000,

@@ -462,19 +462,24 @@ describe('signs of life', () => {
     assert.ok(texts(effects).length > 0);
   });
 
-  it('keeps the answers to its own questions to itself', () => {
+  it('tells of its own questions only what is new', () => {
     const it = new Stage(SPEAKER);
     it.begin(created);
-    it.tell({ type: 'status' });
-    assert.deepEqual(names(it.hears(1, answers.getSessionStatus)), ['status']);
-    for (let n = 0; n < 4; n += 1) {
-      it.pass(5_000);
-      assert.deepEqual(names(it.hears(1, answers.heartbeat)), []);
-      assert.deepEqual(
-        names(it.hears(1, answers.getSessionStatus).slice()),
-        n < 3 ? ['status'] : [],
-      );
+    const told = [];
+    const answer = { ...answers.getSessionStatus };
+    for (let second = 0; second < 100; second += 1) {
+      if (second === 50) answer.listenerCount = 9;
+      const asked = texts(it.pass(1_000)).map(({ action }) => action);
+      for (const action of asked) {
+        const effects = it.hears(1, action === 'getSessionStatus' ? answer : answers[action]);
+        for (const { name, detail } of stage.events(effects)) told.push([name, detail.listeners]);
+      }
     }
+    assert.ok(told.length >= 3 && told.length <= 6, JSON.stringify(told));
+    assert.deepEqual(told.at(0), ['status', 0]);
+    assert.deepEqual(told.at(-1), ['status', 9]);
+    it.tell({ type: 'status' });
+    assert.equal(detail(it.hears(1, answer), 'status').reason, 'requested');
   });
 });
 

@@ -217,17 +217,27 @@ function refused(m, error) {
 }
 
 /**
+ * To the server, the answers to our own questions are told. So what is new in them is told to the
+ * user, and what is not, as often as the server would have.
+ *
  * @param {Machine} m
  * @param {ServerMessage} message
  */
 function status(m, message) {
-  const { updateReason: reason = '', broadcastState: state } = message;
-  const question = reason === 'requested' ? answered(m, 'sessionStatus') : undefined;
-  if (question?.isOurs) return;
-  if (m.speaking) m.speaking.asksStatus = false;
+  const { updateReason = '', broadcastState: state } = message;
+  const { speaking } = m;
+  if (!speaking) return;
   const listeners = message['listenerCount'];
   const languages = message['languageDistribution'] ?? {};
   const durationSecs = message['sessionDuration'];
+  const content = JSON.stringify([listeners, languages]);
+  const question = updateReason === 'requested' ? answered(m, 'sessionStatus') : undefined;
+  const isOurs = question?.isOurs === true;
+  const isDue = content !== speaking.told || m.now >= speaking.toldAt + m.timing.statusEvery;
+  if (isOurs && !isDue) return;
+  if (!isOurs) speaking.asksStatus = false;
+  Object.assign(speaking, { told: content, toldAt: m.now });
+  const reason = isOurs ? 'periodic' : updateReason;
   m.deliver('status', { listeners, languages, durationSecs, state, reason });
 }
 

@@ -16,7 +16,7 @@ import { ask, LEFT } from './connect.js';
 export function speaking({ sourceLanguage: language, qualityTier }) {
   const state = { isPaused: false, isMuted: false, lastStateChange: 0 };
   const frames = new Frames();
-  return { language, qualityTier, frames, state, wish: {}, asksStatus: false };
+  return { language, qualityTier, frames, state, wish: {}, asksStatus: false, told: '', toldAt: 0 };
 }
 
 /**
