@@ -290,11 +290,16 @@ impl Player {
 
     /// A value with its names replaced; one that has none yet is made up.
     fn value(&mut self, field: &str, value: &Value) -> Value {
+        if let Some(fields) = value.as_object() {
+            let inside = |(name, value): (&String, &Value)| (name.clone(), self.value(name, value));
+            return fields.iter().map(inside).collect();
+        }
         let Some(name) = value.as_str().filter(|text| text.starts_with('$')) else {
             return value.clone();
         };
         let (name, more) = name.split_once('+').unwrap_or((name, "0"));
-        let is_number = matches!(field, "timestamp" | "expiresAt" | "deadline");
+        let is_number =
+            field.starts_with("last") || matches!(field, "timestamp" | "expiresAt" | "deadline");
         let made_up = if is_number { json!(1_000_000) } else { json!(format!("made-up-{field}")) };
         if name == "$_" {
             return made_up;

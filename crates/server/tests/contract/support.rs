@@ -185,12 +185,10 @@ pub async fn until_totals(world: &World, sessions: u64, listeners: u64) {
 /// frame that nobody answers is waited for.
 pub async fn until_empty(world: &World) {
     until_totals(world, 0, 0).await;
-    let is_empty = || {
-        let held = world.server.held();
-        held.connections == 0 && held.sessions == 0
-    };
     for _ in 0..500 {
-        if is_empty() {
+        let held = world.server.held();
+        let counted = metric(world, "connections").await;
+        if held.connections == 0 && held.sessions == 0 && counted == 0 {
             return;
         }
         world.pass(secs(1)).await;

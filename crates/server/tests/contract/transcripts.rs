@@ -139,8 +139,11 @@ impl Replayer {
     async fn connect(&mut self, conn: &str, line: &Value) {
         let mut pairs = Vec::new();
         for (name, value) in line["query"].as_object().unwrap() {
-            let value = self.filled(value);
-            pairs.push(format!("{name}={}", encoded(value.as_str().unwrap())));
+            let value = match self.filled(value) {
+                Value::String(text) => text,
+                number => number.to_string(),
+            };
+            pairs.push(format!("{name}={}", encoded(&value)));
         }
         if let Some(user) = line["token"].as_str() {
             pairs.push(format!("token={}", self.world.token(user)));
