@@ -8,7 +8,7 @@ use ambo_core::{Language, SessionId};
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::audio::{Audio, Frame, Framing};
+use crate::audio::{Audio, Frame, Framing, Kind};
 use crate::channel::{Channel, piece_of};
 use crate::counters::count;
 use crate::group::{Item, Seat};
@@ -306,7 +306,8 @@ impl Session {
         if state.is_ended || voice.is_revoked() {
             return Published::Revoked;
         }
-        if state.gate == Gate::Shut {
+        // What decoders must know is no audio: whoever comes during a pause needs it after it.
+        if state.gate == Gate::Shut && frame.kind == Kind::Audio {
             return Published::Muted;
         }
         let channel = state.feed();

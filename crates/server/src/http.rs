@@ -79,7 +79,7 @@ const FILES: [(&str, &str, &str); 3] = [
 ];
 
 /// Pages load nothing from elsewhere and are framed by nobody.
-const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; \
     frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 

@@ -22,10 +22,12 @@ fn a_shut_gate_refuses_and_counts() {
     let voice = world.hub.voice(&session()).unwrap();
     world.hub.set_gate(&session(), Gate::Shut).unwrap();
     assert_eq!(world.hub.publish(&voice, audio(1)), Published::Muted);
+    let configuration = frame(Kind::Configuration, 2);
+    assert_eq!(world.hub.publish(&voice, configuration), Published::Sent(2));
     world.hub.set_gate(&session(), Gate::Open).unwrap();
-    assert_eq!(world.hub.publish(&voice, audio(2)), Published::Sent(2));
+    assert_eq!(world.hub.publish(&voice, audio(3)), Published::Sent(3));
     world.settle();
-    assert_eq!(listener.pipe.written(), "g0;a2;");
+    assert_eq!(listener.pipe.written(), "g0;k2;a3;");
     assert_eq!(world.count(|counters| &counters.dropped_muted), 1);
 }
 
