@@ -92,7 +92,7 @@ const measure = (page) =>
     return { hertz, over: levels[loudest] - others, report: window.playback.report };
   });
 
-describe('in Chromium', { timeout: 60_000 }, () => {
+describe('in Chromium', { timeout: 100_000 }, () => {
   for (const codec of ['pcm', 'opus']) {
     it(`carries a tone from the microphone to the loudspeaker (${codec})`, async (t) => {
       const [speaking, listening] = [await open(), await open()];
@@ -159,16 +159,16 @@ describe('in Chromium', { timeout: 60_000 }, () => {
     await listening.waitForFunction(() =>
       window.told.some(([name, detail]) => name === 'reconnecting' && detail.attempt >= 2),
     );
-    await ambo.launch();
-    const took = await listening.evaluate(async () => {
-      const start = performance.now();
-      const back = new Promise((resolve) => window.listener.once('reconnected', resolve));
+    await listening.evaluate(() => {
       const wake = setInterval(() => window.dispatchEvent(new Event('online')), 50);
-      await back;
-      clearInterval(wake);
-      return performance.now() - start;
+      window.back = new Promise((resolve) => window.listener.once('reconnected', resolve));
+      window.back.then(() => clearInterval(wake));
     });
-    assert.ok(took < 1_000, `${took} ms`);
+    await ambo.launch();
+    const start = performance.now();
+    await listening.evaluate(() => window.back);
+    const took = performance.now() - start;
+    assert.ok(took < 2_000, `${took} ms`);
     await Promise.all([speaking.close(), listening.close()]);
   });
 
@@ -188,7 +188,7 @@ describe('in Chromium', { timeout: 60_000 }, () => {
     await page.click('#pause');
     await page.getByText('Paused.').waitFor();
     await page.click('#pause');
-    await page.getByText('Listening.').waitFor();
+    await page.getByText('Listening.', { exact: true }).waitFor();
     await page.click('#end');
     await page.getByText('the session is over').first().waitFor();
     assert.deepEqual(errors, []);
