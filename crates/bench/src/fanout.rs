@@ -1,10 +1,12 @@
 //! `ambo-bench fanout`: the CPU time of a delivered frame, beside the floor's.
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use crate::process::Process;
 use crate::publish::Round;
+use crate::running::Running;
+use crate::table::{Row, median, print};
 use crate::target::{Target, Tuning};
 
 /// CPU time for each delivered frame, in rounds that alternate with the floor's.
@@ -12,32 +14,32 @@ use crate::target::{Target, Tuning};
 pub struct Fanout {
     /// Listeners of each server.
     #[arg(long, default_value_t = 1_000)]
-    listeners: usize,
+    pub listeners: usize,
     /// Bytes of audio in a frame.
     #[arg(long, default_value_t = 160)]
-    frame: usize,
+    pub frame: usize,
     /// Frames a second.
     #[arg(long, default_value_t = 50)]
-    rate: u32,
+    pub rate: u32,
     /// Frames published at once.
     #[arg(long, default_value_t = 1)]
-    burst: u32,
+    pub burst: u32,
     /// Length of one round.
     #[arg(long, default_value_t = 4)]
-    seconds: u32,
+    pub seconds: u32,
     /// Rounds of each server.
     #[arg(long, default_value_t = 7)]
-    rounds: usize,
+    pub rounds: usize,
     /// What stands beside the floor.
-    #[arg(long, default_value = "hub")]
-    target: Target,
+    #[arg(long, default_value = "server")]
+    pub target: Target,
     #[command(flatten)]
-    tuning: Tuning,
+    pub tuning: Tuning,
 }
 
 /// A server, and the listeners it has.
 struct Pair {
-    server: Process,
+    server: Running,
     listeners: Process,
 }
 
@@ -48,77 +50,95 @@ struct Shown {
     p99: f64,
 }
 
+/// The rounds of the floor and of the target.
+pub struct Compared([Vec<Shown>; 2]);
+
+/// The most a frame may cost, in frames of the floor.
+const BAR: f64 = 1.15;
+/// The same for five that wait together.
+const BURST_BAR: f64 = 0.4;
+
 impl Fanout {
     /// Runs all rounds and prints the medians.
     pub fn run(self) -> Result<()> {
-        let Self { frame, rate, burst, seconds, .. } = self;
-        let round = Round { frame, rate, burst, seconds };
+        print(&[self.measure()?.row(&self)]);
+        Ok(())
+    }
+
+    /// Runs all rounds.
+    pub fn measure(&self) -> Result<Compared> {
         let mut pairs = [Target::Floor, self.target]
-            .map(|target| Pair::start(target, &self.tuning, self.listeners));
+            .into_iter()
+            .map(|target| Pair::start(target, self))
+            .collect::<Result<Vec<_>>>()?;
         let mut results = [Vec::new(), Vec::new()];
         for n in 0..=self.rounds {
             for (pair, results) in pairs.iter_mut().zip(&mut results) {
-                let pair = pair.as_mut().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-                let result = pair.run(round, self.listeners)?;
+                let result = pair.run(self)?;
                 // The first round warms up.
                 if n > 0 {
                     results.push(result);
                 }
             }
         }
-        self.report(round, &results);
-        Ok(())
+        Ok(Compared(results))
     }
 
-    fn report(&self, round: Round, [floor, target]: &[Vec<Shown>; 2]) {
-        println!(
-            "{} listeners, {} bytes, {}/s in bursts of {}, {} rounds of {} s",
-            self.listeners, round.frame, round.rate, round.burst, self.rounds, round.seconds
-        );
-        for (name, results) in [("floor", floor), (self.target.name(), target)] {
+    fn round(&self) -> Round {
+        let Self { frame, rate, burst, seconds, .. } = *self;
+        Round { frame, rate, burst, seconds }
+    }
+}
+
+impl Compared {
+    /// The medians.
+    pub fn row(&self, of: &Fanout) -> Row {
+        let Self([floor, target]) = self;
+        let ratio =
+            |(target, floor): (&Shown, &Shown)| target.micros_per_frame / floor.micros_per_frame;
+        let ratios = || target.iter().zip(floor).map(ratio);
+        let (middle, least) = (median(ratios()), ratios().fold(f64::INFINITY, f64::min));
+        let most = ratios().fold(0.0, f64::max);
+        let words = [target, floor].map(|results| {
             let cpu = median(results.iter().map(|result| result.micros_per_frame));
             let p50 = median(results.iter().map(|result| result.p50)) / 1_000.0;
             let p99 = median(results.iter().map(|result| result.p99)) / 1_000.0;
-            println!("{name:>6}: {cpu:6.2} us/frame   p50 {p50:6.1} ms   p99 {p99:6.1} ms");
-        }
-        let ratio =
-            |(target, floor): (&Shown, &Shown)| target.micros_per_frame / floor.micros_per_frame;
-        let mut ratios: Vec<_> = target.iter().zip(floor).map(ratio).collect();
-        ratios.sort_by(f64::total_cmp);
-        let middle = median(ratios.iter().copied());
-        println!(
-            " ratio: {middle:6.2}   ({:.2} to {:.2})",
-            ratios.first().copied().unwrap_or_default(),
-            ratios.last().copied().unwrap_or_default()
+            format!("{cpu:.2} us, p50 {p50:.0} ms, p99 {p99:.0} ms")
+        });
+        let [target, floor] = words;
+        let figure = format!(
+            "{middle:.2} ({least:.2} to {most:.2}); {}: {target}; floor: {floor}",
+            of.target.name()
         );
+        let burst = if of.burst > 1 { format!(" by {}", of.burst) } else { String::new() };
+        let what = format!(
+            "CPU of a frame / the floor's, {} listeners x {}/s{burst}, {} bytes",
+            of.listeners, of.rate, of.frame
+        );
+        match of.burst {
+            1 => Row::at_most(&what, figure, middle, BAR, ""),
+            5 => Row::at_most(&what, figure, middle, BURST_BAR, ""),
+            _ => Row::free(&what, figure),
+        }
     }
 }
 
 impl Pair {
-    fn start(target: Target, tuning: &Tuning, listeners: usize) -> Result<Self> {
-        let mut server = Process::start(&target.arguments(tuning))?;
-        let port = server.hear()?;
-        let count = listeners.to_string();
-        let mut listeners = Process::start(&["listen", target.name(), &port, &count])?;
-        listeners.hear()?;
+    fn start(target: Target, of: &Fanout) -> Result<Self> {
+        let server = Running::start(target, &of.tuning)?;
+        let listeners = server.listeners(of.listeners)?;
         Ok(Self { server, listeners })
     }
 
-    fn run(&mut self, round: Round, listeners: usize) -> Result<Shown> {
+    fn run(&mut self, of: &Fanout) -> Result<Shown> {
+        let round = of.round();
         self.listeners.say(&round.to_string())?;
-        let cpu: f64 = self.server.ask(&round.to_string())?.parse()?;
+        let cpu = self.server.publish(round)?;
         let heard = self.listeners.hear()?;
         let heard: Vec<f64> = heard.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [frames, p50, p99] = heard[..] else { anyhow::bail!("no answer of the load") };
-        let all = (listeners * round.frames() as usize) as f64;
-        anyhow::ensure!(frames == all, "{frames} frames arrived of {all}");
+        let [frames, p50, p99] = heard[..] else { bail!("no answer of the load") };
+        let all = (of.listeners * round.frames() as usize) as f64;
+        ensure!(frames == all, "{frames} frames arrived of {all}");
         Ok(Shown { micros_per_frame: cpu / frames, p50, p99 })
     }
-}
-
-/// The middle one.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().context("no value").unwrap_or(f64::NAN)
 }

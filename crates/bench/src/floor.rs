@@ -10,7 +10,8 @@ use ambo_wire::websocket;
 use anyhow::Result;
 
 use crate::process::cpu;
-use crate::publish::{Round, SETTLE, message, next_round};
+use crate::publish::{Round, SETTLE, message};
+use crate::target::Order;
 
 /// Accepts sockets and writes to them; there is no WebSocket handshake to pay for.
 pub fn serve() -> Result<()> {
@@ -25,13 +26,17 @@ pub fn serve() -> Result<()> {
         }
     });
     let mut sockets = Vec::new();
-    while let Some(round) = next_round()? {
+    while let Some(order) = Order::next()? {
         for stream in accepted.try_iter() {
             stream.set_nonblocking(true)?;
             stream.set_nodelay(true)?;
             sockets.push(stream);
         }
-        println!("{}", publish(&mut sockets, round)?);
+        let micros = match order {
+            Order::TellCpu => cpu()?.as_micros(),
+            Order::Publish(round) => publish(&mut sockets, round)?,
+        };
+        println!("{micros}");
     }
     Ok(())
 }

@@ -1,17 +1,17 @@
 //! The load: many listeners in one thread, as cheap as reading can be.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use ambo_wire::websocket;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use hdrhistogram::Histogram;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::client::Client;
 use crate::publish::{Round, captured, micros};
-use crate::target::{GREETING, Target};
+use crate::target::Target;
 
 /// Listeners in their own process.
 #[derive(Args)]
@@ -19,6 +19,8 @@ pub struct Listen {
     target: Target,
     port: u16,
     listeners: usize,
+    /// Where the target has sessions.
+    session: Option<String>,
 }
 
 /// What one process of listeners has.
@@ -48,17 +50,23 @@ impl Listen {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut sockets = Vec::with_capacity(self.listeners);
         for n in 0..self.listeners {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port))
-                .with_context(|| format!("listener {n}"))?;
-            if self.target.has_handshake() {
-                shake_hands(&mut stream).with_context(|| format!("listener {n}"))?;
-            }
+            let stream = self.enter().with_context(|| format!("listener {n}"))?;
             stream.set_nonblocking(true)?;
             epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, n as u64))?;
             sockets.push(stream);
         }
         let read = vec![0; self.listeners];
         Ok(Crowd { sockets, read, epoll, buffer: vec![0; 64 * 1024] })
+    }
+
+    /// A socket to which audio will come.
+    fn enter(&self) -> Result<TcpStream> {
+        match (self.target, &self.session) {
+            (Target::Floor, _) => Ok(TcpStream::connect(("127.0.0.1", self.port))?),
+            (Target::Hub, _) => Client::open(self.port, "")?.0.into_stream(),
+            (Target::Server, Some(session)) => Client::join(self.port, session)?.into_stream(),
+            (Target::Server, None) => anyhow::bail!("which session?"),
+        }
     }
 }
 
@@ -91,20 +99,4 @@ impl Crowd {
         let (p50, p99) = (delays.value_at_quantile(0.5), delays.value_at_quantile(0.99));
         Ok(format!("{} {p50} {p99}", total / length))
     }
-}
-
-fn shake_hands(stream: &mut TcpStream) -> Result<()> {
-    stream.write_all(
-        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    )?;
-    let greeting = websocket::text(GREETING);
-    let mut answer = Vec::new();
-    let mut buffer = [0; 1_024];
-    while !answer.ends_with(&greeting) {
-        let bytes = stream.read(&mut buffer)?;
-        ensure!(bytes > 0, "the handshake failed");
-        answer.extend_from_slice(&buffer[..bytes]);
-    }
-    Ok(())
 }

@@ -6,12 +6,21 @@
 // A tool that reports on standard output.
 #![allow(clippy::print_stdout)]
 
+mod all;
+mod client;
 mod fanout;
 mod floor;
+mod hub;
 mod idle;
+mod joins;
+mod latency;
 mod listeners;
 mod process;
 mod publish;
+mod running;
+mod server;
+mod store;
+mod table;
 mod target;
 
 use clap::{Parser, Subcommand};
@@ -27,10 +36,18 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Everything there is a bar for, in about five minutes.
+    All,
     /// CPU time for each delivered frame, in rounds that alternate with the floor's.
     Fanout(fanout::Fanout),
     /// Memory for each listener that only listens.
     Idle(idle::Idle),
+    /// How long a heartbeat and a join take, while listeners receive audio.
+    Latency(latency::Latency),
+    /// CPU time for each listener that joins.
+    Joins(joins::Joins),
+    /// What the store's operations cost.
+    Store(store::Store),
     /// A server in its own process, told what to do by lines on standard input.
     #[command(hide = true)]
     Serve {
@@ -43,13 +60,25 @@ enum Command {
     /// Listeners in their own process.
     #[command(hide = true)]
     Listen(listeners::Listen),
+    /// Who asks, in a process of its own.
+    #[command(hide = true)]
+    Probe(latency::Probe),
+    /// A bare echo.
+    #[command(hide = true)]
+    Echo,
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
+        Command::All => all::run(),
         Command::Fanout(fanout) => fanout.run(),
         Command::Idle(idle) => idle.run(),
+        Command::Latency(latency) => latency.run(),
+        Command::Joins(joins) => joins.run(),
+        Command::Store(store) => store.run(),
         Command::Serve { target, tuning } => target.serve(&tuning),
         Command::Listen(listen) => listen.run(),
+        Command::Probe(probe) => probe.run(),
+        Command::Echo => latency::echo(),
     }
 }

@@ -18,10 +18,20 @@ pub struct Process {
 impl Process {
     /// Starts this binary again with other arguments.
     pub fn start(arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
+        Self::start_with(arguments, Stdio::inherit())
+    }
+
+    /// The same, for a server whose log nobody wants to read.
+    pub fn start_unread(arguments: &[impl AsRef<OsStr>]) -> Result<Self> {
+        Self::start_with(arguments, Stdio::null())
+    }
+
+    fn start_with(arguments: &[impl AsRef<OsStr>], log: Stdio) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
@@ -48,11 +58,16 @@ impl Process {
 
     /// The memory it has in use, in bytes.
     pub fn resident(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1_024)
+        resident(&self.child.id().to_string())
     }
+}
+
+/// The memory that a process has in use, in bytes.
+pub fn resident(process: &str) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    Ok(kilobytes.context("no VmRSS")?.trim().parse::<u64>()? * 1_024)
 }
 
 impl Drop for Process {

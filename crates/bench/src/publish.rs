@@ -89,7 +89,7 @@ pub fn micros() -> u64 {
     since.map(|since| since.as_micros() as u64).unwrap_or_default()
 }
 
-/// What a server child reads next from its parent.
+/// The round that the listeners are told of next.
 pub fn next_round() -> Result<Option<Round>> {
     let mut line = String::new();
     if std::io::stdin().read_line(&mut line)? == 0 {
