@@ -94,7 +94,7 @@ clean: ## Remove everything that was built
 
 .PHONY: need-node
 need-node:
-	@node -e 'process.exit(process.versions.node.split(".")[0] < 20)' || \
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
 	  { echo 'Node 20 or later with npm is needed'; exit 1; }
 
 .PHONY: need-chromium
