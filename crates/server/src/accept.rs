@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ambo_core::{Refusal, SourceAddress};
+use ambo_core::{Millis, Refusal, SourceAddress};
 use ambo_wire::ErrorBody;
 use axum::Router;
 use axum::extract::Request;
 use http::StatusCode;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +83,7 @@ fn admit(
             };
         }
     };
+    limit_stall(&stream, node.limits().heartbeat_timeout);
     let acceptor = tls.map(|tls| tls.acceptor());
     let (node, router) = (Arc::clone(node), router.clone());
     tokio::spawn(async move {
@@ -92,6 +95,17 @@ fn admit(
             serve(&node, stream, address, place, router).await;
         }
     });
+}
+
+/// Lets the system cut a peer that takes nothing of what was written to it: one that asks and does
+/// not read the answer would keep its place for ever. Of no concern where the system cannot.
+fn limit_stall(stream: &TcpStream, limit: Millis) {
+    #[cfg(target_os = "linux")]
+    if !limit.is_zero() {
+        let _ = SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_millis(limit.0)));
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (stream, limit);
 }
 
 /// Says why in one write, if the socket takes it; reads nothing.

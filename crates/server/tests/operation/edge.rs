@@ -90,6 +90,33 @@ async fn a_body_that_nobody_asked_for_is_not_waited_for() {
     assert!(start.elapsed() < 20 * SHORT, "it waited {:?}", start.elapsed());
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_asks_and_does_not_read_is_cut() {
+    let world = World::start(|settings| {
+        settings.heartbeat_interval = Duration::from_millis(500);
+        settings.heartbeat_timeout = Duration::from_secs(1);
+    })
+    .await;
+    let stream = TcpStream::connect(world.address()).await.unwrap();
+    let request = b"GET /listen.js HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
+    let start = Instant::now();
+    // First its own buffers fill, and those of the server; then nothing moves until it is cut.
+    let error = loop {
+        match tokio::time::timeout(Duration::from_millis(100), stream.writable()).await {
+            Ok(Ok(())) => match stream.try_write(&request) {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => break error,
+            },
+            Ok(Err(error)) => break error,
+            Err(_) => {}
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "it keeps its place for ever");
+    };
+    assert!(start.elapsed() > SHORT, "{error} after {:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn connections_are_limited_in_all() {
     let world = World::start(|settings| settings.max_connections = 4).await;

@@ -295,3 +295,22 @@ async fn no_label_grows_with_what_clients_send() {
     assert_eq!(count(&after), before, "{after}");
     Page::read(&after);
 }
+
+#[tokio::test]
+async fn the_guide_names_every_metric_and_no_other() {
+    let world = World::start(|_| {}).await;
+    conversation(&world).await;
+    let page = Page::read(&world.get("/metrics").await.2);
+    let guide = include_str!("../../../../docs/operations.md");
+    let (_, table) = guide.split_once("| metric | type | what it says |\n").unwrap();
+    let mut named = BTreeMap::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for name in cells[1].split(", ") {
+            let name = name.trim_matches('`').split('{').next().unwrap();
+            named.insert(name, cells[2]);
+        }
+    }
+    let kinds = page.families.iter().map(|(name, family)| (name.as_str(), family.kind.as_str()));
+    assert_eq!(named, kinds.collect());
+}
