@@ -39,7 +39,7 @@ fuzz_target!(|data: &str| {
 
 fn is_refused(text: &str) {
     let token = Token(text.into());
-    let identifying = pin!(ISSUER.identify(&token, NOW));
+    let mut identifying = pin!(ISSUER.identify(&token, NOW));
     match identifying.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Err(Unidentified::Refused(_))) => {}
         Poll::Ready(Err(other)) => panic!("{other}"),

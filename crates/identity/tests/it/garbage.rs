@@ -132,3 +132,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_seeds_of_the_fuzz_target_are_refused() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/token");
+    for seed in std::fs::read_dir(seeds).unwrap() {
+        let path = seed.unwrap().path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        assert!(!is_let_in(&text), "{}", path.display());
+    }
+}
