@@ -98,6 +98,22 @@ describe('a world', () => {
     assert.ok(refreshes > 4_000, `${refreshes} refreshes`);
   });
 
+  it('in which the first words fall into a refresh loses nothing', () => {
+    for (let seed = 401; seed <= 700; seed += 1) {
+      const world = new World(seed);
+      const speaker = world.add(SPEAKER);
+      world.runUntil(1_000);
+      const listener = world.add(LISTENER);
+      world.runUntil(2_000);
+      world.age(world.lines().find(({ isSeated }) => isSeated));
+      const start = world.now + world.between(0, 250);
+      for (let n = 1; n <= 30; n += 1)
+        world.at(start + n * FRAME, () => say(world, speaker, 'audio', n));
+      world.runUntil(10_000);
+      assert.equal(heard(listener).length, 30, `seed ${seed}`);
+    }
+  });
+
   it('in which lines break now and then loses nothing', () => {
     for (let seed = 101; seed <= 100 + RUNS; seed += 1) {
       const run = talk(seed, (world, from, until) => {

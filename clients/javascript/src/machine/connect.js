@@ -47,7 +47,8 @@ function query({ session: sessionId, speaking, hearing }) {
   const targetLanguage = hearing.target;
   if (!hearing.confirmed) return { action: 'joinSession', sessionId, targetLanguage };
   const { refreshToken } = hearing;
-  const lastSequence = hearing.order.lastSequence?.toString();
+  // Who has heard nothing so far would miss what is said while it moves; 0 asks for all of it.
+  const lastSequence = String(hearing.order.lastSequence ?? 0);
   return { action, sessionId, role: 'listener', targetLanguage, refreshToken, lastSequence };
 }
 
