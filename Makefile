@@ -80,7 +80,7 @@ audit: need-rust ## Check the licences and sources of all dependencies with carg
 
 .PHONY: fuzz
 fuzz: need-rust ## Fuzz every parser for two minutes each; needs a nightly toolchain and cargo-fuzz
-	for target in $$(cargo +nightly fuzz list); do \
+	set -e; for target in $$(cargo +nightly fuzz list); do mkdir -p fuzz/corpus/$$target; \
 	  cargo +nightly fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- -max_total_time=120; done
 
 .PHONY: bench
