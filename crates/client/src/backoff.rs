@@ -13,15 +13,17 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// The wait before coming back after a loss: anything up to 1, 2, 4 … 30 s ("full jitter"),
-    /// so that the listeners of a hall do not come back together. What the server asked for is
-    /// obeyed, and spread by the first retry.
+    /// so that the listeners of a hall do not come back together; but not much longer than it has
+    /// been `away`, since a server that was gone for a moment is soon back. What the server asked
+    /// for is obeyed, and spread by the first retry.
     pub fn after_loss(
         &mut self,
         retry_after: Option<Millis>,
+        away: Millis,
         timing: &Timing,
         dice: &mut Dice,
     ) -> Millis {
-        let wait = dice.up_to(self.ladder(timing));
+        let wait = dice.up_to(self.ladder(timing).min(timing.first_retry + away));
         match retry_after {
             Some(asked) => wait.max(asked + dice.up_to(timing.first_retry)),
             None => wait,
@@ -50,6 +52,8 @@ impl Backoff {
 mod tests {
     use super::*;
 
+    const LONG: Millis = Millis::from_mins(60);
+
     #[test]
     fn a_refresh_is_tried_again_after_1_2_4_up_to_30_s() {
         let (mut backoff, timing) = (Backoff::default(), Timing::default());
@@ -64,7 +68,8 @@ mod tests {
         let timing = Timing::default();
         for (failures, most) in [(0, 1), (1, 2), (4, 16), (5, 30), (90, 30)] {
             let waits = (0..200).map(|seed| {
-                let wait = Backoff { failures }.after_loss(None, &timing, &mut Dice::new(seed));
+                let wait =
+                    Backoff { failures }.after_loss(None, LONG, &timing, &mut Dice::new(seed));
                 assert!(wait <= Millis::from_secs(most));
                 wait.0
             });
@@ -78,9 +83,19 @@ mod tests {
         let timing = Timing::default();
         let asked = Some(Millis::from_secs(12));
         for seed in 0..100 {
-            let wait = Backoff::default().after_loss(asked, &timing, &mut Dice::new(seed));
+            let wait = Backoff::default().after_loss(asked, LONG, &timing, &mut Dice::new(seed));
             assert!((12_000..=13_000).contains(&wait.0), "{wait}");
         }
         assert_eq!(Backoff::default().after_failed_refresh(asked, &timing), Millis(12_000));
+    }
+
+    #[test]
+    fn one_that_was_gone_for_a_moment_is_soon_back() {
+        let (timing, away) = (Timing::default(), Millis(1_500));
+        for seed in 0..200 {
+            let mut backoff = Backoff { failures: 9 };
+            let wait = backoff.after_loss(None, away, &timing, &mut Dice::new(seed));
+            assert!(wait <= timing.first_retry + away, "{wait}");
+        }
     }
 }

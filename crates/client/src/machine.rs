@@ -111,7 +111,7 @@ enum Link {
     Idle,
     Opening(Opening),
     Up(Up),
-    Down { retry_at: Millis },
+    Down { retry_at: Millis, not_before: Millis },
     Done,
 }
 
@@ -216,7 +216,7 @@ impl Machine {
         let link = match &self.link {
             Link::Opening(opening) => Some(opening.until),
             Link::Up(up) => Some(up.pulse.deadline(&self.timing)),
-            Link::Down { retry_at } => Some(*retry_at),
+            Link::Down { retry_at, .. } => Some(*retry_at),
             Link::Idle => None,
             Link::Done => return None,
         };
@@ -279,7 +279,7 @@ impl Machine {
             Link::Idle | Link::Done => {}
             Link::Opening(opening) if opening.until <= self.now => self.opening_too_slow(),
             Link::Opening(_) => {}
-            Link::Down { retry_at } if *retry_at <= self.now => self.open_again(),
+            Link::Down { retry_at, .. } if *retry_at <= self.now => self.open_again(),
             Link::Down { .. } => {}
             Link::Up(up) => {
                 let socket = up.socket;

@@ -48,7 +48,8 @@ impl Machine {
                 session_id: session,
                 target_language: hearing.target.clone(),
                 refresh_token: hearing.refresh_token.clone(),
-                last_sequence: hearing.order.last_sequence(),
+                // Heard nothing yet: all that is said while it moves is wanted.
+                last_sequence: hearing.order.last_sequence().or(Some(0)),
             },
         }
     }
@@ -165,10 +166,12 @@ impl Machine {
 
     fn wait(&mut self, failure: Failure) {
         let asked = failure.retry_after();
-        let retry_in = self.backoff.after_loss(asked, &self.timing, &mut self.dice);
+        let away = self.now.since(self.lost_at.unwrap_or(self.now));
+        let retry_in = self.backoff.after_loss(asked, away, &self.timing, &mut self.dice);
         let attempt = self.backoff.failures();
         self.deliver(Event::Reconnecting { failure, attempt, retry_in });
-        self.link = Link::Down { retry_at: self.now + retry_in };
+        let not_before = self.now + asked.unwrap_or_default();
+        self.link = Link::Down { retry_at: self.now + retry_in, not_before };
     }
 
     fn is_lost_for_good(&self) -> bool {
@@ -187,7 +190,8 @@ impl Machine {
     /// The network has changed: waits are over, and a line that looks alive must prove it.
     pub(super) fn wake(&mut self) {
         match &mut self.link {
-            Link::Down { retry_at } => *retry_at = self.now,
+            // What the server asked for is obeyed all the same.
+            Link::Down { retry_at, not_before } => *retry_at = self.now.max(*not_before),
             Link::Up(up) => up.pulse.doubt(self.now),
             Link::Idle | Link::Opening(_) | Link::Done => {}
         }

@@ -50,8 +50,8 @@ def _query(member: Member) -> effect.Query:
     query = {**again, "role": "listener", **seat}
     if part.refresh_token is not None:
         query["refreshToken"] = part.refresh_token
-    if part.order.last_sequence is not None:
-        query["lastSequence"] = str(part.order.last_sequence)
+    # Heard nothing yet: all that is said while it moves is wanted.
+    query["lastSequence"] = str(part.order.last_sequence or 0)
     return effect.Query(query, wants_token=False)
 
 

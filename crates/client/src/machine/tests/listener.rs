@@ -106,7 +106,7 @@ fn a_refresh_that_fails_is_tried_again_while_the_first_socket_lives() {
         bench.pass_alive(wait.0 - 1);
         assert_eq!(bench.opens(), []);
         bench.pass_alive(1);
-        assert_eq!(bench.opens(), [(socket + 1, back(Some("proof.c1"), None))]);
+        assert_eq!(bench.opens(), [(socket + 1, back(Some("proof.c1"), Some(0)))]);
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 30, 30]);
     bench.hear(1, 1);
@@ -370,7 +370,7 @@ fn a_refused_language_leaves_the_old_one() {
     assert!(matches!(bench.events()[..], [Event::Error(_)]));
     bench.closed(1, None, "");
     bench.pass(1_000);
-    assert_eq!(bench.opens(), [(2, back(None, None))]);
+    assert_eq!(bench.opens(), [(2, back(None, Some(0)))]);
 }
 
 #[test]
@@ -413,7 +413,7 @@ fn what_is_not_understood_is_ignored() {
 fn a_listener_whose_record_is_gone_takes_a_new_connection() {
     let mut bench = Bench::listener();
     bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
-    assert_eq!(bench.opens(), [(2, back(None, None))]);
+    assert_eq!(bench.opens(), [(2, back(None, Some(0)))]);
     bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
     assert_eq!(bench.take(), [], "once is enough");
 }
