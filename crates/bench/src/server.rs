@@ -48,6 +48,6 @@ fn roomy() -> Settings {
     settings.rate_limit_heartbeats_per_min = 0;
     settings.rate_limit_audio_per_sec = 0;
     settings.heartbeat_interval = Duration::ZERO;
-    settings.heartbeat_timeout = Duration::ZERO;
+    settings.heartbeat_timeout = Duration::from_secs(24 * 60 * 60);
     settings
 }

@@ -86,7 +86,9 @@ fn admit(
     limit_stall(&stream, node.limits().heartbeat_timeout);
     let acceptor = tls.map(|tls| tls.acceptor());
     let (node, router) = (Arc::clone(node), router.clone());
-    tokio::spawn(async move {
+    // Boxed, because a finished task's own memory lives on until the socket ends, which still
+    // knows whom to wake; what is in the box is freed at once.
+    tokio::spawn(Box::pin(async move {
         let Some(acceptor) = acceptor else {
             return serve(&node, stream, address, place, router).await;
         };
@@ -94,7 +96,7 @@ fn admit(
         if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
             serve(&node, stream, address, place, router).await;
         }
-    });
+    }));
 }
 
 /// Lets the system cut a peer that takes nothing of what was written to it: one that asks and does
