@@ -26,14 +26,14 @@ impl Row {
 /// Prints a table.
 pub fn print(rows: &[Row]) {
     let width = rows.iter().map(|row| row.what.len()).max().unwrap_or_default();
-    println!("{:<width$}  {:<10}  {:<5}  figure", "what", "bar", "holds");
+    println!("{:<width$}  {:<13}  {:<5}  figure", "what", "bar", "holds");
     for Row { what, figure, bar } in rows {
         let (bar, holds) = match bar {
             None => ("-", "-"),
             Some((bar, true)) => (&**bar, "yes"),
             Some((bar, false)) => (&**bar, "NO"),
         };
-        println!("{what:<width$}  {bar:<10}  {holds:<5}  {figure}");
+        println!("{what:<width$}  {bar:<13}  {holds:<5}  {figure}");
     }
 }
 
