@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
 
 use ambo_app::App;
 use ambo_app::ports::Store;
@@ -13,6 +14,7 @@ use ambo_wire::websocket::{self, close_code};
 use ambo_wire::{AudioFrame, audio};
 use anyhow::Context;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use rustls::crypto::aws_lc_rs;
 
 use crate::clock::Clock;
@@ -20,7 +22,7 @@ use crate::keys::WallClockKeys;
 use crate::live::Lives;
 use crate::measured::MeasuredStore;
 use crate::metrics::Metrics;
-use crate::node::{Node, Pace, Parts};
+use crate::node::{Floors, Node, Pace};
 use crate::outbox::LocalOutbox;
 use crate::places::Places;
 use crate::proxy::TrustedProxies;
@@ -75,7 +77,7 @@ pub(crate) async fn assemble(
     let keys = WallClockKeys { identity, clock: clock.clone() };
     let terms =
         Terms { limits, languages: settings.languages.clone(), words: settings.words.clone() };
-    let node = Node::new(Parts {
+    let node = Node {
         app: App::new(Arc::new(measured), Arc::new(outbox), Arc::new(keys), terms),
         hub,
         lives,
@@ -87,7 +89,10 @@ pub(crate) async fn assemble(
         sizes: settings.sizes(),
         pace: pace(settings),
         send_buffer: SEND_BUFFER,
-    });
+        departures: Mutex::default(),
+        floors: Floors::default(),
+        phase: AtomicU8::default(),
+    };
     Ok(Assembled { node: Arc::new(node), store })
 }
 

@@ -33,10 +33,19 @@ pub(crate) struct Node {
     pub(crate) send_buffer: usize,
     /// Departures that the store did not take, to be told again.
     pub(crate) departures: Mutex<Vec<Arrival>>,
-    /// Refreshes of one session's speaker go one after the other, so that the last to be written
-    /// is the last to be given the floor.
-    floors: [tokio::sync::Mutex<()>; 64],
-    phase: AtomicU8,
+    pub(crate) floors: Floors,
+    /// A [`Phase`]; the default is the first.
+    pub(crate) phase: AtomicU8,
+}
+
+/// Refreshes of one session's speaker go one after the other, so that the last to be written is
+/// the last to be given the floor.
+pub(crate) struct Floors([tokio::sync::Mutex<()>; 64]);
+
+impl Default for Floors {
+    fn default() -> Self {
+        Self([const { tokio::sync::Mutex::const_new(()) }; 64])
+    }
 }
 
 /// The spans that the server's own timers keep.
@@ -47,21 +56,6 @@ pub(crate) struct Pace {
     pub(crate) handshake_timeout: Duration,
     pub(crate) drain_period: Duration,
     pub(crate) max_header_size: usize,
-}
-
-/// What a [`Node`] is made of.
-pub(crate) struct Parts {
-    pub(crate) app: App,
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) lives: Arc<Lives>,
-    pub(crate) places: Arc<Places>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) clock: Clock,
-    pub(crate) proxies: TrustedProxies,
-    pub(crate) jwks: Option<String>,
-    pub(crate) sizes: Sizes,
-    pub(crate) pace: Pace,
-    pub(crate) send_buffer: usize,
 }
 
 /// How far a server is in its life.
@@ -85,27 +79,6 @@ pub(crate) enum Admission {
 }
 
 impl Node {
-    pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { app, hub, lives, places, metrics, clock, .. } = parts;
-        let Parts { proxies, jwks, sizes, pace, send_buffer, .. } = parts;
-        Self {
-            app,
-            hub,
-            lives,
-            places,
-            metrics,
-            clock,
-            proxies,
-            jwks,
-            sizes,
-            pace,
-            send_buffer,
-            departures: Mutex::default(),
-            floors: [const { tokio::sync::Mutex::const_new(()) }; 64],
-            phase: AtomicU8::new(Phase::Serving as u8),
-        }
-    }
-
     pub(crate) fn limits(&self) -> &Limits {
         &self.app.terms().limits
     }
@@ -126,7 +99,7 @@ impl Node {
     pub(crate) fn floor_of(&self, session: &SessionId) -> &tokio::sync::Mutex<()> {
         let mix = |sum: usize, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
         let sum = session.as_str().bytes().fold(0, mix);
-        &self.floors[sum % self.floors.len()]
+        &self.floors.0[sum % self.floors.0.len()]
     }
 
     /// Turns a grant into a right to speak or to be seated, at once, before the socket is open.
