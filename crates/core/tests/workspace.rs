@@ -128,8 +128,9 @@ impl Layers {
         let mut all = BTreeSet::new();
         let may_use = may_use.split(';').next().unwrap_or_default();
         for used in may_use.split(',').map(str::trim).filter(|used| *used != "–") {
-            if used == "all above" {
-                all.extend(self.0.keys().cloned());
+            if let Some(but) = used.strip_prefix("all above") {
+                let but = but.trim().strip_prefix("but ");
+                all.extend(self.0.keys().filter(|name| but != Some(name)).cloned());
                 continue;
             }
             let below = self.0.get(used).unwrap_or_else(|| panic!("{name}: what is {used}?"));
