@@ -124,6 +124,12 @@ impl Hub {
         voice.publish(frame, self.shards[0].now())
     }
 
+    /// Sends a frame that was spoken on another node to everyone seated here, unless they have it
+    /// or a later one. Never waits.
+    pub fn relay(&self, session: &SessionId, frame: Frame) -> Result<Published, NotOpen> {
+        self.find(session).map(|session| session.relay(frame, self.shards[0].now()))
+    }
+
     /// Gives an outlet a seat, in place of one it may have. It gets, in this order and without a
     /// gap: the greeting, made from the number of frames replayed; the codec configuration, if
     /// it has not had it; what it has missed; all that is published from here on.
@@ -178,6 +184,14 @@ impl Hub {
     ) -> Result<usize, NotOpen> {
         let session = self.sessions.write().remove(session).ok_or(NotOpen)?;
         session.end(&message, &close_frame).ok_or(NotOpen)
+    }
+
+    /// Forgets a session in which nobody is seated; nobody is told.
+    pub fn close(&self, session: &SessionId) {
+        let mut sessions = self.sessions.write();
+        if sessions.get(session).is_some_and(|session| session.close_if_empty()) {
+            sessions.remove(session);
+        }
     }
 
     /// How many seats a session has in each language that has any.

@@ -111,6 +111,11 @@ impl Outlet {
         !matches!(queue.state, State::Open) && queue.is_empty()
     }
 
+    /// The language it hears, if it has a seat.
+    pub fn language(&self) -> Option<Language> {
+        self.queue.lock().place.as_ref().map(|place| place.language)
+    }
+
     /// Waits until the socket has been shut down from this side. A reading task need not wait for
     /// it: its socket reads as ended at that moment, and [`why`](Self::why) tells the rest.
     pub async fn closed(&self) -> Why {

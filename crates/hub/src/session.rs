@@ -268,6 +268,14 @@ impl Session {
         Some(seats)
     }
 
+    /// Ends it if nobody is seated; says whether that is so.
+    pub fn close_if_empty(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_empty = state.lanes.iter().all(|lane| lane.seats == 0);
+        state.is_ended |= is_empty;
+        is_empty
+    }
+
     /// Forgets what nobody will deliver any more.
     pub fn abandon(&self) {
         let mut state = self.state.lock();
@@ -310,6 +318,20 @@ impl Session {
         if state.gate == Gate::Shut && frame.kind == Kind::Audio {
             return Published::Muted;
         }
+        self.place(&mut state, frame, now)
+    }
+
+    /// A frame that was spoken elsewhere. Its gate and its voice were asked there.
+    pub fn relay(self: &Arc<Self>, frame: Frame, now: Instant) -> Published {
+        let mut state = self.state.lock();
+        if state.is_ended {
+            return Published::Revoked;
+        }
+        self.place(&mut state, frame, now)
+    }
+
+    /// Gives a frame its place in the channel, if it comes after all that are there.
+    fn place(self: &Arc<Self>, state: &mut State, frame: Frame, now: Instant) -> Published {
         let channel = state.feed();
         let sequence = match (frame.sequence, channel.last) {
             (Some(given), Some(last)) if given <= last => return Published::Duplicate,
@@ -321,7 +343,7 @@ impl Session {
         let (id, language) = (Arc::clone(&self.id), channel.language);
         let audio = Arc::new(Audio::new(id, language, sequence, frame, now));
         channel.record(Arc::clone(&audio), &self.shards[0].settings().history);
-        self.push_to_all(&mut state, || Item::Audio(Arc::clone(&audio)));
+        self.push_to_all(state, || Item::Audio(Arc::clone(&audio)));
         Published::Sent(sequence)
     }
 

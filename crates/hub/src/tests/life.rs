@@ -232,3 +232,34 @@ fn of_sessions_that_are_over_and_of_a_hub_that_is_gone_nothing_is_left() {
         assert!(Arc::strong_count(&listener.outlet) <= 2, "its own waker at most");
     }
 }
+
+#[test]
+fn what_was_spoken_elsewhere_is_heard_once_whatever_the_gate() {
+    let mut world = World::new(|_| {});
+    let listener = world.seated(ALL);
+    let voice = world.hub.voice(&session()).unwrap();
+    world.hub.set_gate(&session(), Gate::Shut).unwrap();
+    for sequence in [1, 2] {
+        assert_eq!(world.hub.relay(&session(), audio(sequence)), Ok(Published::Sent(sequence)));
+    }
+    world.hub.set_gate(&session(), Gate::Open).unwrap();
+    assert_eq!(world.hub.publish(&voice, audio(2)), Published::Duplicate);
+    assert_eq!(world.hub.publish(&voice, audio(3)), Published::Sent(3));
+    assert_eq!(world.hub.relay(&session(), audio(3)), Ok(Published::Duplicate));
+    world.settle();
+    assert_eq!(listener.pipe.written(), "g0;a1;a2;a3;");
+}
+
+#[test]
+fn only_an_empty_session_is_closed_without_a_word() {
+    let mut world = World::new(|_| {});
+    let listener = world.seated(ALL);
+    world.hub.close(&session());
+    assert_eq!(world.hub.sessions(), 1);
+    world.hub.unseat(&listener.outlet);
+    world.hub.close(&session());
+    world.settle();
+    assert_eq!(world.hub.sessions(), 0);
+    assert_eq!(world.hub.relay(&session(), audio(1)), Err(NotOpen));
+    assert_eq!(listener.pipe.written(), "g0;");
+}
