@@ -22,6 +22,7 @@ mod measured;
 mod metrics;
 mod node;
 mod outbox;
+mod parcel;
 mod places;
 mod proxy;
 pub mod settings;

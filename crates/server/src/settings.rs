@@ -10,12 +10,14 @@ mod kind;
 mod limits;
 mod problem;
 mod render;
+mod secret;
 mod sources;
 mod table;
 
 pub use kind::StoreKind;
 pub use problem::{Origin, Problem, Problems};
 pub use render::{args, defaults_toml, markdown};
+pub use secret::Secret;
 pub use sources::Sources;
 pub use table::{Setting, Settings, TABLE};
 

@@ -204,6 +204,12 @@ impl ServerMessage {
         Self::Error(ErrorBody::of(refusal, request_id))
     }
 
+    /// The warning that a connection will soon be closed for its age.
+    pub fn of_warning(remaining_minutes: u64) -> Self {
+        let message = notice::warning_message(remaining_minutes);
+        Self::ConnectionWarning { message, remaining_minutes }
+    }
+
     /// A notice about a session; `None` where the client is told nothing.
     pub fn of_tidings(tidings: &Tidings, session: &SessionId) -> Option<Self> {
         Some(match tidings {
@@ -225,10 +231,7 @@ impl ServerMessage {
                 target_language: required.target.map(|target| target.to_string()),
                 refresh_token: required.token.as_ref().map(|token| token.to_text()),
             },
-            Tidings::Warning { remaining_minutes } => Self::ConnectionWarning {
-                message: notice::warning_message(*remaining_minutes),
-                remaining_minutes: *remaining_minutes,
-            },
+            Tidings::Warning { remaining_minutes } => Self::of_warning(*remaining_minutes),
             Tidings::Superseded => return None,
         })
     }

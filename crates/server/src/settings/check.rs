@@ -19,6 +19,7 @@ pub(super) fn all(mut settings: Settings, given: &Given, problems: &mut Vec<Prob
     check.sizes(&settings);
     check.identity(&settings);
     check.tls(&settings);
+    check.admin(&settings);
     if let Some(words) = check.words(&settings) {
         settings.words = words;
     }
@@ -102,6 +103,15 @@ impl Check<'_> {
                 self.blame(name, format!("needs {other} to be set too"));
             }
             self.text(name, file);
+        }
+    }
+
+    fn admin(&mut self, s: &Settings) {
+        let is_open = s.admin_listen.is_some_and(|address| !address.ip().is_loopback());
+        if is_open && s.admin_token.is_none() && !self.is_known("admin_token") {
+            let right = "needs admin_token to be set too, as other machines can reach it; \
+                a loopback address, such as 127.0.0.1:8081, needs none";
+            self.blame("admin_listen", right.to_owned());
         }
     }
 

@@ -9,6 +9,8 @@ use ambo_core::{Language, Languages};
 use ambo_hub::DeliveryTick;
 use ipnet::IpNet;
 
+use super::secret::Secret;
+
 /// How a value is read, and how its kind is told to people.
 pub struct Kind<T> {
     /// Stands for the value in a usage line.
@@ -30,6 +32,8 @@ pub enum Form {
     Number,
     /// An array of strings.
     List,
+    /// A string that is told to nobody.
+    Secret,
 }
 
 /// The longest span accepted: a year. It keeps every sum of times far from overflow.
@@ -109,6 +113,25 @@ pub const ADDRESS: Kind<SocketAddr> = Kind {
     expects: "an IP address and a port, such as 0.0.0.0:8080 or [::]:8080",
     form: Form::Text,
     parse: |text| text.parse().map_err(|_| String::new()),
+};
+
+/// Where to listen, or nowhere.
+pub const ADDRESS_OR_NONE: Kind<Option<SocketAddr>> = Kind {
+    placeholder: ADDRESS.placeholder,
+    expects: "an IP address and a port, such as 127.0.0.1:8081 or [::1]:8081",
+    form: Form::Text,
+    parse: |text| if text.is_empty() { Ok(None) } else { (ADDRESS.parse)(text).map(Some) },
+};
+
+/// A word that whoever asks must know, or none.
+pub const SECRET: Kind<Option<Secret>> = Kind {
+    placeholder: "SECRET",
+    expects: "16 to 1024 visible ASCII characters, such as `openssl rand -hex 32` prints",
+    form: Form::Secret,
+    parse: |text| match text {
+        "" => Ok(None),
+        _ => Secret::parse(text).map(Some).ok_or_else(String::new),
+    },
 };
 
 /// A folder.

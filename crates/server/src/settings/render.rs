@@ -52,7 +52,7 @@ pub fn defaults_toml() -> String {
             ("", Form::List) => writeln!(toml, "{} = []", setting.name),
             ("", _) => writeln!(toml, "# {} = \"{}\"", setting.name, setting.placeholder),
             (default, Form::Number) => writeln!(toml, "{} = {default}", setting.name),
-            (default, Form::Text | Form::List) => {
+            (default, Form::Text | Form::List | Form::Secret) => {
                 writeln!(toml, "{} = \"{default}\"", setting.name)
             }
         };
@@ -110,5 +110,5 @@ your configuration and tells every mistake at once; `ambo serve` does the same b
 These must fit together: `connection_refresh` < `connection_warning` < `connection_max_duration`, and
 `heartbeat_interval` < `heartbeat_timeout`, as far as they are on; `max_message_size` must hold
 `max_audio_size` in base64 and `max_control_size`; `tls_cert` and `tls_key` come together, and so do
-`oidc_issuer` and `oidc_audience`.
+`oidc_issuer` and `oidc_audience`; an `admin_listen` that other machines can reach needs `admin_token`.
 ";

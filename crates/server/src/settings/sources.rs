@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
-use super::kind::Kind;
+use super::kind::{Form, Kind};
 use super::problem::{Origin, Problem};
 use super::table::{Setting, TABLE};
 
@@ -105,7 +105,8 @@ impl Given {
     /// A problem with what was given for a setting.
     pub(super) fn problem(&self, name: &str, right: String) -> Problem {
         let origin = self.0.get(name).map_or(Origin::Default, |(_, origin)| origin.clone());
-        let given = Some(self.text(name)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let text = Some(self.text(name)).filter(|text| !text.is_empty());
+        let given = text.map(|text| shown(name, text.to_owned()));
         Problem { setting: name.to_owned(), origin, given, right }
     }
 
@@ -128,7 +129,7 @@ fn misspelt(sources: &Sources, problems: &mut Vec<Problem>) {
             problems.push(Problem {
                 setting: name.clone(),
                 origin: Origin::Environment,
-                given: Some(value.clone()),
+                given: Some(shown(near, value.clone())),
                 right: format!(
                     "is no setting; did you mean {}?",
                     Origin::Environment.describe(near)
@@ -172,19 +173,20 @@ fn entries(
     let mut entries = BTreeMap::new();
     for (key, value) in table {
         let setting = TABLE.iter().find(|setting| setting.name == key);
+        let near = nearest(&key.replace('-', "_"), (key.len() / 3).max(2));
         let right = match (setting, text(value)) {
             (Some(setting), Some(text)) => {
                 entries.insert(setting.name, (text, origin.clone()));
                 continue;
             }
             (Some(setting), None) => format!("must be {}", setting.expects),
-            (None, _) => match nearest(&key.replace('-', "_"), (key.len() / 3).max(2)) {
+            (None, _) => match near {
                 Some(near) => format!("is no setting; did you mean {near}?"),
                 None => "is no setting".to_owned(),
             },
         };
-        let (setting, given) = (key.clone(), Some(value.to_string()));
-        problems.push(Problem { setting, origin: origin.clone(), given, right });
+        let given = Some(shown(near.unwrap_or(key), value.to_string()));
+        problems.push(Problem { setting: key.clone(), origin: origin.clone(), given, right });
     }
     entries
 }
@@ -202,6 +204,12 @@ fn text(value: &toml::Value) -> Option<String> {
         | toml::Value::Datetime(_)
         | toml::Value::Table(_) => None,
     }
+}
+
+/// What was given for a setting, as far as it may be told.
+fn shown(name: &str, text: String) -> String {
+    let is_secret = |setting: &Setting| setting.name == name && setting.form == Form::Secret;
+    if TABLE.iter().any(is_secret) { "(secret)".to_owned() } else { text }
 }
 
 /// The setting whose name is fewest changes away, if that is few enough.

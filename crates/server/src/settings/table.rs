@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::kind::{self, Form, StoreKind};
 use super::problem::Problem;
+use super::secret::Secret;
 use super::sources::Given;
 
 /// One row of the table.
@@ -130,6 +131,10 @@ settings! {
         drain_period: Duration = SPAN, "30s",
             "Time over which clients are asked to leave when the server stops; 0: at once",
             "thousands of clients do not come back in the same second";
+        drain_delay: Duration = SPAN, "0",
+            "Time for which a server that stops is not ready but still accepts; 0: none",
+            "a connection that is refused tells most balancers at once; 5s to 10s suit Kubernetes \
+             and balancers that only probe";
     }
     "Audio" {
         max_audio_size: usize = SIZE_ABOVE_ZERO, "32KiB",
@@ -213,6 +218,15 @@ settings! {
         store: StoreKind = STORE, "embedded",
             "Where sessions are kept",
             "it needs nothing else: memory, and a SQLite file in data_dir";
+        admin_listen: Option<SocketAddr> = ADDRESS_OR_NONE, "",
+            "Where operators are answered: probes, metrics, draining, closing sessions; \
+             metrics are then served nowhere else",
+            "without it nothing but signals drains a server, and metrics are on `listen`";
+        admin_token: Option<Secret> = SECRET, "",
+            "What operators show as a bearer token; needed where admin_listen is no loopback \
+             address",
+            "whoever has an account on this machine may administer it; \
+             not a flag, if you can help it: others see the flags of a process";
         log: String = LOG, "info",
             "What is logged: a level, then exceptions such as ambo_hub=debug",
             "every event an operator acts on, and no more";

@@ -353,6 +353,47 @@ fn a_certificate_and_its_key_come_together_and_can_be_read() {
 }
 
 #[test]
+fn an_admin_listener_that_others_can_reach_needs_a_token() {
+    let needs = &[("admin_listen (--admin-listen): ", "such as 127.0.0.1:8081, needs none")];
+    let token = ("admin_token", "0123456789abcdef");
+    assert_told(&[
+        (&[("admin_listen", "127.0.0.1:8081")], &[]),
+        (&[("admin_listen", "[::1]:8081")], &[]),
+        (&[("admin_listen", "10.0.0.5:8081"), token], &[]),
+        (&[("admin_listen", "10.0.0.5:8081")], needs),
+        (&[("admin_listen", "[::]:8081")], needs),
+        // A token that is wrong is told as that.
+        (
+            &[("admin_listen", "0.0.0.0:8081"), ("admin_token", "short")],
+            &[("admin_token", "prints")],
+        ),
+        (&[token], &[]),
+    ]);
+}
+
+#[test]
+fn a_secret_is_in_no_message_whatever_is_wrong_with_it() {
+    let secret = "hunter2 hunter2 hunter2";
+    for text in [
+        format!("admin_token = {secret:?}"),
+        format!("admin-token = {secret:?}"),
+        format!("adminToken = {secret:?}"),
+        format!("admin_token = {{ of = {secret:?} }}"),
+    ] {
+        let (_folder, path) = file(&text);
+        let lines = told(&sources(&[("config", &path)], &[]));
+        assert_eq!(lines.len(), 1, "{text}: {lines:?}");
+        assert!(!lines[0].contains("hunter2"), "{}", lines[0]);
+    }
+    for variable in ["AMBO_ADMIN_TOKEN", "AMBO_ADMIN_TOKN"] {
+        let lines = told(&sources(&[("admin_token", secret)], &[(variable, secret)]));
+        assert!(!lines.is_empty() && !lines.join(" ").contains("hunter2"), "{lines:?}");
+    }
+    let settings = load(&sources(&[("admin_token", "0123456789abcdef")], &[])).unwrap();
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+}
+
+#[test]
 fn words_can_be_replaced_and_are_checked() {
     let many: String = ('a'..='z').map(|c| format!("{c}lo{c} # {c}\n")).collect();
     let (_good, good) = file(&many);
