@@ -1,0 +1,239 @@
+//! The way to the engine: one Redis or Valkey server, the master that Sentinels name, or a cluster.
+//!
+//! All calls of a node share one multiplexed connection to each server: calls that are made at the
+//! same time travel together, and nothing but the engine makes them wait for each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ambo_app::ports::StoreFault;
+use redis::aio::{ConnectionLike, PubSub};
+use redis::cluster_async::ClusterConnection;
+use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ToRedisArgs, Value};
+
+use crate::fault::{self, NoAnswer};
+use crate::line::{Line, Way};
+use crate::settings::{RedisSettings, Shape};
+
+/// A way to the engine. Clones share their connections, which come back by themselves.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    route: Route,
+    settings: RedisSettings,
+    address: String,
+}
+
+enum Route {
+    /// One server at a time.
+    Line(Line),
+    /// A cluster, and the servers by which it was found.
+    Cluster(ClusterConnection, Vec<Client>),
+}
+
+/// A Lua script, called by its digest.
+#[derive(Clone, Debug)]
+pub struct Script {
+    source: String,
+    digest: String,
+}
+
+impl Script {
+    /// A script of this source.
+    pub fn new(source: impl Into<String>) -> Self {
+        let source = source.into();
+        let digest = redis::Script::new(&source).get_hash().to_owned();
+        Self { source, digest }
+    }
+
+    fn call(&self, keys: &[String], args: impl ToRedisArgs, by: By) -> Cmd {
+        let (verb, script) = match by {
+            By::Digest => ("EVALSHA", &self.digest),
+            By::Source => ("EVAL", &self.source),
+        };
+        let mut call = redis::cmd(verb);
+        call.arg(script).arg(keys.len()).arg(keys).arg(args);
+        call
+    }
+}
+
+enum By {
+    Digest,
+    Source,
+}
+
+impl Engine {
+    /// Connects; the fault says what is wrong when it cannot.
+    pub async fn connect(settings: &RedisSettings) -> Result<Self, StoreFault> {
+        let address = settings.address();
+        if settings.is_encrypted() {
+            // The library takes the process's provider and panics when there is none. An error
+            // says that somebody has chosen one already.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
+        let route = match settings.shape {
+            Shape::Single | Shape::Sentinel { .. } => {
+                let way = Way::of(settings).map_err(|error| fault::of(&address, error))?;
+                Route::Line(Line::new(way, settings.call_timeout))
+            }
+            Shape::Cluster => {
+                let clients = clients(settings).map_err(|error| fault::of(&address, error))?;
+                let cluster = in_time(settings.call_timeout * 2, join(settings));
+                Route::Cluster(settled(cluster.await, &address)?, clients)
+            }
+        };
+        let engine = Self(Arc::new(Inner { route, settings: settings.clone(), address }));
+        engine.run::<()>(redis::cmd("PING")).await?;
+        Ok(engine)
+    }
+
+    /// A key or a channel's name: the prefix, a colon, and this.
+    pub fn key(&self, rest: impl std::fmt::Display) -> String {
+        format!("{}:{rest}", self.0.settings.key_prefix)
+    }
+
+    /// Where it is, for people.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// Whether keys with different hash tags lie on different servers, so that what is sent
+    /// together must share a slot.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.0.route, Route::Cluster(..))
+    }
+
+    /// Runs one command.
+    pub async fn run<T: FromRedisValue>(&self, command: Cmd) -> Result<T, StoreFault> {
+        read(self.send(Work::One(&command)).await.map_err(|failed| failed.at(&self.0.address))?)
+    }
+
+    /// Runs commands whose keys share a slot, in their order and without waiting between them.
+    /// The first that fails fails the pipeline.
+    pub async fn run_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, StoreFault> {
+        read(self.send(Work::All(commands)).await.map_err(|failed| failed.at(&self.0.address))?)
+    }
+
+    /// Runs a script, one step of the engine's. All keys must share a slot.
+    pub async fn invoke<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: impl ToRedisArgs,
+    ) -> Result<T, StoreFault> {
+        let args = args.to_redis_args();
+        let call = script.call(keys, &args, By::Digest);
+        let sent = match self.send(Work::One(&call)).await {
+            // It was not loaded yet, or the engine was restarted or emptied. Sending the source
+            // loads it just where it is needed.
+            Err(failed) if failed.is_of_unknown_script() => {
+                let call = script.call(keys, &args, By::Source);
+                self.send(Work::One(&call)).await
+            }
+            sent => sent,
+        };
+        read(sent.map_err(|failed| failed.at(&self.0.address))?)
+    }
+
+    /// A connection of its own for publish and subscribe: to the master, or to any server of a
+    /// cluster, which pass messages on to each other. It does not come back by itself.
+    pub async fn pubsub(&self) -> Result<PubSub, StoreFault> {
+        let limit = self.0.settings.call_timeout * 2;
+        let opened = match &self.0.route {
+            Route::Line(line) => {
+                in_time(limit, async { line.client().await?.get_async_pubsub().await }).await
+            }
+            Route::Cluster(_, clients) => in_time(limit, any_pubsub(clients)).await,
+        };
+        settled(opened, &self.0.address)
+    }
+
+    async fn send(&self, work: Work<'_>) -> Result<Value, Failed> {
+        match &self.0.route {
+            Route::Line(line) => line.call(work).await,
+            Route::Cluster(cluster, _) => {
+                in_time(self.0.settings.call_timeout, work.on(&mut cluster.clone())).await
+            }
+        }
+    }
+}
+
+/// What is sent.
+pub(crate) enum Work<'a> {
+    One(&'a Cmd),
+    All(&'a Pipeline),
+}
+
+impl Work<'_> {
+    pub(crate) async fn on(self, link: &mut impl ConnectionLike) -> RedisResult<Value> {
+        match self {
+            Self::One(command) => link.req_packed_command(command).await,
+            Self::All(commands) => commands.query_async(link).await,
+        }
+    }
+}
+
+/// Why a call failed.
+pub(crate) enum Failed {
+    InTime(Duration),
+    By(RedisError),
+}
+
+impl Failed {
+    fn is_of_unknown_script(&self) -> bool {
+        matches!(self, Self::By(error) if error.code() == Some("NOSCRIPT"))
+    }
+
+    fn at(self, address: &str) -> StoreFault {
+        match self {
+            Self::InTime(after) => NoAnswer { address: address.into(), after }.into(),
+            Self::By(error) => fault::of(address, error),
+        }
+    }
+}
+
+/// The outcome of a call that may take so long.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    call: impl Future<Output = RedisResult<T>>,
+) -> Result<T, Failed> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(outcome) => outcome.map_err(Failed::By),
+        Err(_) => Err(Failed::InTime(limit)),
+    }
+}
+
+fn settled<T>(outcome: Result<T, Failed>, address: &str) -> Result<T, StoreFault> {
+    outcome.map_err(|failed| failed.at(address))
+}
+
+fn read<T: FromRedisValue>(value: Value) -> Result<T, StoreFault> {
+    redis::from_redis_value(value).map_err(fault::malformed)
+}
+
+async fn join(settings: &RedisSettings) -> RedisResult<ClusterConnection> {
+    let mut builder = redis::cluster::ClusterClientBuilder::new(settings.nodes.clone())
+        .connection_timeout(settings.call_timeout)
+        .response_timeout(settings.call_timeout)
+        .tcp_settings(crate::line::tcp_settings(settings.call_timeout));
+    if let Some(certificates) = settings.certificates()? {
+        builder = builder.certs(certificates);
+    }
+    builder.build()?.get_async_connection().await
+}
+
+fn clients(settings: &RedisSettings) -> RedisResult<Vec<Client>> {
+    settings.nodes.iter().map(|node| crate::line::client(settings, node)).collect()
+}
+
+async fn any_pubsub(clients: &[Client]) -> RedisResult<PubSub> {
+    let mut last = None;
+    for client in clients {
+        match client.get_async_pubsub().await {
+            Ok(pubsub) => return Ok(pubsub),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| (redis::ErrorKind::ClusterConnectionNotFound, "no server").into()))
+}
