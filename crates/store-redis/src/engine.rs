@@ -3,12 +3,16 @@
 //! All calls of a node share one multiplexed connection to each server: calls that are made at the
 //! same time travel together, and nothing but the engine makes them wait for each other.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_app::ports::StoreFault;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use redis::aio::{ConnectionLike, PubSub};
 use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ToRedisArgs, Value};
 
 use crate::fault::{self, NoAnswer};
@@ -47,7 +51,8 @@ impl Script {
         Self { source, digest }
     }
 
-    fn call(&self, keys: &[String], args: impl ToRedisArgs, by: By) -> Cmd {
+    /// The command that runs it.
+    pub(crate) fn call(&self, keys: &[String], args: impl ToRedisArgs, by: By) -> Cmd {
         let (verb, script) = match by {
             By::Digest => ("EVALSHA", &self.digest),
             By::Source => ("EVAL", &self.source),
@@ -58,7 +63,9 @@ impl Script {
     }
 }
 
-enum By {
+/// How a script is named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
     Digest,
     Source,
 }
@@ -149,11 +156,36 @@ impl Engine {
         settled(opened, &self.0.address)
     }
 
-    async fn send(&self, work: Work<'_>) -> Result<Value, Failed> {
-        match &self.0.route {
-            Route::Line(line) => line.call(work).await,
+    /// What tells one life of a server from another, for the server or for each master of a
+    /// cluster.
+    pub(crate) async fn lives(&self) -> Result<Vec<String>, StoreFault> {
+        let mut info = redis::cmd("INFO");
+        info.arg("server");
+        let answers: Vec<String> = match &self.0.route {
+            Route::Line(_) => vec![self.run(info).await?],
             Route::Cluster(cluster, _) => {
-                in_time(self.0.settings.call_timeout, work.on(&mut cluster.clone())).await
+                let masters = (MultipleNodeRoutingInfo::AllMasters, None);
+                let mut cluster = cluster.clone();
+                let call = cluster.route_command(info, RoutingInfo::MultiNode(masters));
+                let answers = in_time(self.0.settings.call_timeout, call).await;
+                let answers: BTreeMap<String, String> = read(settled(answers, self.address())?)?;
+                answers.into_values().collect()
+            }
+        };
+        let run_id = |answer: &String| {
+            let id = answer.lines().find_map(|line| line.strip_prefix("run_id:"));
+            id.map(str::to_owned).ok_or_else(|| fault::malformed("an INFO without a run_id"))
+        };
+        answers.iter().map(run_id).collect()
+    }
+
+    // Boxed: the library's futures are so deep that the compiler gives up on those round them.
+    fn send<'a>(&'a self, work: Work<'a>) -> BoxFuture<'a, Result<Value, Failed>> {
+        match &self.0.route {
+            Route::Line(line) => line.call(work).boxed(),
+            Route::Cluster(cluster, _) => {
+                let (limit, mut cluster) = (self.0.settings.call_timeout, cluster.clone());
+                async move { in_time(limit, work.on(&mut cluster)).await }.boxed()
             }
         }
     }
