@@ -19,8 +19,9 @@ pub struct Listen {
     target: Target,
     port: u16,
     listeners: usize,
-    /// Where the target has sessions.
-    session: Option<String>,
+    /// The sessions they share, parted by commas, where the target has some.
+    #[arg(value_delimiter = ',')]
+    sessions: Vec<String>,
 }
 
 /// What one process of listeners has.
@@ -50,7 +51,7 @@ impl Listen {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let mut sockets = Vec::with_capacity(self.listeners);
         for n in 0..self.listeners {
-            let stream = self.enter().with_context(|| format!("listener {n}"))?;
+            let stream = self.enter(n).with_context(|| format!("listener {n}"))?;
             stream.set_nonblocking(true)?;
             epoll.add(&stream, EpollEvent::new(EpollFlags::EPOLLIN, n as u64))?;
             sockets.push(stream);
@@ -60,8 +61,9 @@ impl Listen {
     }
 
     /// A socket to which audio will come.
-    fn enter(&self) -> Result<TcpStream> {
-        match (self.target, &self.session) {
+    fn enter(&self, n: usize) -> Result<TcpStream> {
+        let session = n.checked_rem(self.sessions.len()).map(|turn| &self.sessions[turn]);
+        match (self.target, session) {
             (Target::Floor, _) => Ok(TcpStream::connect(("127.0.0.1", self.port))?),
             (Target::Hub, _) => Client::open(self.port, "")?.0.into_stream(),
             (Target::Server, Some(session)) => Client::join(self.port, session)?.into_stream(),

@@ -8,6 +8,7 @@
 
 mod all;
 mod client;
+mod cluster;
 mod fanout;
 mod floor;
 mod hub;
@@ -46,6 +47,8 @@ enum Command {
     Latency(latency::Latency),
     /// CPU time for each listener that joins.
     Joins(joins::Joins),
+    /// What a cluster's bus and engine cost; needs redis-server.
+    Cluster(cluster::Cluster),
     /// What the store's operations cost.
     Store(store::Store),
     /// A server in its own process, told what to do by lines on standard input.
@@ -75,6 +78,7 @@ fn main() -> anyhow::Result<()> {
         Command::Idle(idle) => idle.run(),
         Command::Latency(latency) => latency.run(),
         Command::Joins(joins) => joins.run(),
+        Command::Cluster(cluster) => cluster.run(),
         Command::Store(store) => store.run(),
         Command::Serve { target, tuning } => target.serve(&tuning),
         Command::Listen(listen) => listen.run(),

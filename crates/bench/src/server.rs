@@ -5,7 +5,9 @@ use std::time::Duration;
 use ambo_core::Millis;
 use ambo_hub::DeliveryTick;
 use ambo_identity::LocalIssuer;
+use ambo_server::settings::StoreKind;
 use ambo_server::{Clock, Server, Settings, logging};
+use ambo_store_redis::RedisSettings;
 use anyhow::Result;
 
 use crate::process::cpu;
@@ -16,7 +18,10 @@ use crate::target::{Order, Tuning};
 pub async fn serve(tuning: &Tuning) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut settings = roomy();
-    settings.data_dir = folder.path().to_owned();
+    settings.data_dir = tuning.data_dir.clone().unwrap_or_else(|| folder.path().to_owned());
+    if let Some(url) = &tuning.store {
+        settings.store = StoreKind::Redis(Box::new(RedisSettings::parse(url)?));
+    }
     if let Some(millis) = tuning.tick {
         settings.delivery_tick = DeliveryTick::Fixed(Duration::from_millis(millis));
     }
@@ -24,7 +29,7 @@ pub async fn serve(tuning: &Tuning) -> Result<()> {
     let clock = Clock::system();
     let server = Server::start(&settings, clock.clone()).await?;
     let day = Millis::from_mins(24 * 60);
-    let token = LocalIssuer::open(folder.path())?.issue("bench", day, clock.wall())?;
+    let token = LocalIssuer::open(&settings.data_dir)?.issue("bench", day, clock.wall())?;
     println!("{} {}", server.address().port(), token.0);
     while let Some(order) = tokio::task::spawn_blocking(Order::next).await?? {
         match order {

@@ -1,5 +1,7 @@
 //! The servers that can be measured, each in a process of its own.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
@@ -18,7 +20,7 @@ pub enum Target {
 }
 
 /// How the hub is set, where not as it would be by itself.
-#[derive(Args, Clone, Copy, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Tuning {
     /// The delivery tick in milliseconds; by the size of the audience if not given.
     #[arg(long)]
@@ -26,6 +28,12 @@ pub struct Tuning {
     /// Tasks that write, of the hub alone; one a core if not given.
     #[arg(long)]
     pub shards: Option<usize>,
+    /// The engine of a cluster, of the whole server; the embedded store if not given.
+    #[arg(long)]
+    pub store: Option<String>,
+    /// Where the whole server keeps its key; a folder of its own if not given.
+    #[arg(long)]
+    pub data_dir: Option<PathBuf>,
 }
 
 /// What a server's process is told in a line; it answers with microseconds of CPU time.
@@ -51,8 +59,11 @@ impl Target {
     pub fn arguments(self, tuning: &Tuning) -> Vec<String> {
         let tick = tuning.tick.map(|millis| format!("--tick={millis}"));
         let shards = tuning.shards.map(|shards| format!("--shards={shards}"));
+        let store = tuning.store.as_ref().map(|store| format!("--store={store}"));
+        let folder = tuning.data_dir.as_ref().map(|dir| format!("--data-dir={}", dir.display()));
         let start = ["serve".to_owned(), self.name().to_owned()];
-        start.into_iter().chain(tick).chain(shards).collect()
+        let given = [tick, shards, store, folder].into_iter().flatten();
+        start.into_iter().chain(given).collect()
     }
 
     /// Runs it in this process: prints where it is, then answers orders with their CPU time.

@@ -32,6 +32,7 @@ pub use topic::{Entry, EntryId, Since, Topic};
 use crate::Engine;
 use outgoing::{Keep, Kind, Outgoing};
 use reader::{Order, Reader};
+use reading::Backlogs;
 use writer::Writer;
 
 /// When trying again makes sense after the bus itself gave up.
@@ -46,6 +47,9 @@ const NOTICES: Keep = Keep { entries: 200, ttl: Duration::from_secs(3 * 60 * 60)
 
 /// What a node was told: more, since all its connections share it.
 const INBOX: Keep = Keep { entries: 1_000, ttl: Duration::from_secs(60 * 60) };
+
+/// The last word to decoders: as long as the longest talk, in which it may be said once.
+const CONFIGURATION: Keep = Keep { entries: 1, ttl: Duration::from_secs(48 * 60 * 60) };
 
 /// How a bus behaves.
 #[derive(Clone, Debug)]
@@ -81,6 +85,7 @@ pub struct Bus(Arc<Inner>);
 
 struct Inner {
     engine: Engine,
+    backlogs: Backlogs,
     counters: Arc<BusCounters>,
     outgoing: Arc<Outgoing>,
     orders: mpsc::UnboundedSender<Order>,
@@ -90,7 +95,7 @@ impl Bus {
     /// Starts the tasks of a bus, and hands out where it is heard. Needs no engine that answers.
     /// Once the receiver is dropped, nothing can be followed any more.
     pub fn start(engine: Engine, settings: BusSettings) -> (Self, mpsc::Receiver<Entry>) {
-        let counters = Arc::<BusCounters>::default();
+        let (counters, backlogs) = (Arc::<BusCounters>::default(), Backlogs::new(&settings));
         let outgoing = Arc::new(Outgoing::new(settings.outgoing_bytes, settings.history_span));
         let (orders, taken) = mpsc::unbounded_channel();
         let (heard, receiver) = mpsc::channel(settings.receiver_entries);
@@ -99,7 +104,7 @@ impl Bus {
         tokio::spawn(writer.run());
         let reader = Reader::new(engine.clone(), &settings, Arc::clone(&counters), heard);
         tokio::spawn(reader.run(taken));
-        (Self(Arc::new(Inner { engine, counters, outgoing, orders })), receiver)
+        (Self(Arc::new(Inner { engine, backlogs, counters, outgoing, orders })), receiver)
     }
 
     /// Follows a topic. What is kept and asked for comes back at once; everything after it comes
@@ -164,6 +169,20 @@ impl Bus {
         }
     }
 
+    /// What is kept of a topic, as a new follower would get it.
+    pub async fn kept(&self, topic: &Topic) -> Result<Vec<Entry>, StoreFault> {
+        let Inner { engine, backlogs, .. } = &*self.0;
+        let backlog = backlogs.read(engine, topic, Since::Kept).await?;
+        let entry = |(id, payload)| Entry { topic: topic.clone(), id, payload };
+        Ok(backlog.entries.into_iter().map(entry).collect())
+    }
+
+    /// Empties topics of one session: what is published from now on begins anew.
+    pub async fn clear(&self, topics: &[Topic]) -> Result<(), StoreFault> {
+        let keys: Vec<_> = topics.iter().flat_map(|topic| topic.keys(&self.0.engine)).collect();
+        self.0.engine.run(redis::cmd("UNLINK").arg(keys).take()).await
+    }
+
     /// The place of a topic's newest entry, if it has any.
     pub async fn last(&self, topic: &Topic) -> Result<Option<EntryId>, StoreFault> {
         reading::last(&self.0.engine, &topic.key(&self.0.engine)).await
@@ -178,6 +197,7 @@ impl Bus {
         let Inner { engine, outgoing, counters, .. } = &*self.0;
         let keep = match topic {
             Topic::Node(_) => INBOX,
+            Topic::Configuration { .. } => CONFIGURATION,
             Topic::Session(_) | Topic::Audio { .. } => NOTICES,
         };
         let lane = if engine.is_cluster() { topic.tag() } else { "" };

@@ -17,6 +17,13 @@ pub enum Topic {
         /// The channel's language.
         language: Language,
     },
+    /// What decoders of a channel must know first: the last is kept however old it is.
+    Configuration {
+        /// The session.
+        session: SessionId,
+        /// The channel's language.
+        language: Language,
+    },
     /// What everybody in a session is told.
     Session(SessionId),
     /// What one node, or one connection on it, is told.
@@ -29,6 +36,9 @@ impl Topic {
         match self {
             Self::Audio { session, language } => {
                 engine.key(format_args!("{{{session}}}:audio:{language}"))
+            }
+            Self::Configuration { session, language } => {
+                engine.key(format_args!("{{{session}}}:configuration:{language}"))
             }
             Self::Session(session) => engine.key(format_args!("{{{session}}}:notices")),
             Self::Node(node) => engine.key(format_args!("node:{{{node}}}:inbox")),
@@ -45,7 +55,9 @@ impl Topic {
     /// What decides where on a cluster it lies.
     pub(super) fn tag(&self) -> &str {
         match self {
-            Self::Audio { session, .. } | Self::Session(session) => session.as_str(),
+            Self::Audio { session, .. }
+            | Self::Configuration { session, .. }
+            | Self::Session(session) => session.as_str(),
             Self::Node(node) => node.as_str(),
         }
     }
