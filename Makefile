@@ -8,11 +8,16 @@ TOOLS ?= $(or $(AMBO_TOOLS),$(CURDIR)/target/tools)
 VENV ?= $(CURDIR)/.venv
 AMBO_BIN ?= $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/ambo
 export AMBO_BIN
+# What AWS gets: built by `make lambda`, or a folder of yours with an arm64 `bootstrap` in it.
+AMBO_BOOTSTRAP_FOLDER ?= $(CURDIR)/target/lambda/arm64
+AMBO_ENVIRONMENT ?= dev
+AWS_VENV := $(TOOLS)/aws
+LAMBDA_VENV := $(TOOLS)/cargo-lambda
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help
 help: ## Explain every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: ## Install the ambo binary into ~/.cargo/bin
@@ -23,7 +28,7 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust test-javascript test-python ## Install what the tests need and run all of them
+test: test-rust test-javascript test-python test-infrastructure ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
@@ -55,6 +60,72 @@ $(VENV)/ready: clients/python/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[dev]'
 	touch $@
+
+.PHONY: test-infrastructure
+test-infrastructure: synth $(AWS_VENV)/ready ## Check the AWS stack: its template, rights and settings, without an account
+	cd infrastructure && npm test
+	cd infrastructure && $(AWS_VENV)/bin/cfn-lint cdk.out/*.template.json
+
+infrastructure/node_modules: infrastructure/package-lock.json | need-node
+	cd infrastructure && npm ci --no-audit --no-fund
+	touch $@
+
+$(AWS_VENV)/ready: infrastructure/requirements.txt
+	$(PYTHON) -m venv $(AWS_VENV)
+	$(AWS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: synth
+synth: infrastructure/node_modules ## Write the CloudFormation templates of all environments into infrastructure/cdk.out
+	cd infrastructure && CDK_OUTDIR=cdk.out AMBO_ENVIRONMENT= npm run --silent synth
+
+.PHONY: lambda
+lambda: need-rust need-arm64 $(LAMBDA_VENV)/ready ## Build the bootstrap that AWS Lambda runs, for arm64
+	PATH="$(LAMBDA_VENV)/bin:$$PATH" cargo-lambda lambda build --locked --profile bootstrap --arm64 \
+	  --skip-target-check --package ambo-lambda --bin bootstrap \
+	  --lambda-dir $(CURDIR)/target/lambda/arm64 --flatten bootstrap
+
+$(LAMBDA_VENV)/ready: infrastructure/requirements-lambda.txt
+	$(PYTHON) -m venv $(LAMBDA_VENV)
+	$(LAMBDA_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+.PHONY: bootstrap
+bootstrap: infrastructure/node_modules ## Prepare an account and region for the CDK, once: AMBO_ENVIRONMENT=dev, staging or prod
+	cd infrastructure && node --import tsx bin/check.ts $(AMBO_ENVIRONMENT) && \
+	  AMBO_ENVIRONMENT=$(AMBO_ENVIRONMENT) npx cdk bootstrap --no-notices
+
+.PHONY: deploy-dev
+deploy-dev: infrastructure/node_modules ## Build, and deploy to the account in infrastructure/config/dev.json
+	$(call deploy,dev)
+
+.PHONY: deploy-staging
+deploy-staging: infrastructure/node_modules ## The same for staging
+	$(call deploy,staging)
+
+.PHONY: deploy-prod
+deploy-prod: infrastructure/node_modules ## The same for prod
+	$(call deploy,prod)
+
+# The configuration is checked first, since the build takes minutes.
+define deploy
+	cd infrastructure && node --import tsx bin/check.ts $(1)
+	$(if $(filter $(CURDIR)/target/lambda/arm64,$(AMBO_BOOTSTRAP_FOLDER)),$(MAKE) lambda)
+	cd infrastructure && node --import tsx bin/check.ts $(1) $(AMBO_BOOTSTRAP_FOLDER) && \
+	  AMBO_ENVIRONMENT=$(1) AMBO_BOOTSTRAP_FOLDER=$(AMBO_BOOTSTRAP_FOLDER) \
+	  npx cdk deploy Ambo-$(1) --no-notices
+endef
+
+.PHONY: destroy-dev
+destroy-dev: infrastructure/node_modules ## Remove dev from AWS, with all that it stored
+	cd infrastructure && AMBO_ENVIRONMENT=dev npx cdk destroy Ambo-dev --no-notices
+
+.PHONY: logs-dev
+logs-dev: ## Follow the logs of all functions of dev; needs the AWS CLI
+	@region=$$(node -p "require('./infrastructure/config/dev.json').region"); trap 'kill 0' EXIT; \
+	for handler in authorizer connection heartbeat disconnect refresh; do \
+	  aws logs tail /aws/lambda/ambo-dev-$$handler --region $$region --since 10m --follow --format short & \
+	done; wait
 
 .PHONY: lint
 lint: need-rust ## Check format, lints and layers, without changing anything
@@ -91,6 +162,7 @@ bench: need-rust ## Measure the hot paths beside their floor (about five minutes
 clean: ## Remove everything that was built
 	$(CARGO) clean
 	rm -rf $(VENV) clients/javascript/node_modules clients/javascript/types clients/python/dist
+	rm -rf infrastructure/node_modules infrastructure/cdk.out
 
 .PHONY: need-node
 need-node:
@@ -102,6 +174,11 @@ need-chromium:
 	@command -v chromium >/dev/null || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy chromium; } || \
 	  { echo 'Chromium is needed: install it with your package manager'; exit 1; }
+
+.PHONY: need-arm64
+need-arm64:
+	@test -d "$$($${RUSTC:-rustc} --print target-libdir --target aarch64-unknown-linux-gnu)" || \
+	  { echo 'Rust for arm64 is needed: rustup target add aarch64-unknown-linux-gnu'; exit 1; }
 
 .PHONY: need-rust
 need-rust:

@@ -1,12 +1,14 @@
-// Says what keeps an environment from being deployed: `node --import tsx bin/check.ts dev`.
+// Says what keeps an environment from being deployed. `check.ts dev` looks at the configuration,
+// `check.ts dev FOLDER` at the bootstrap in that folder too.
 
-import { BUILT_FOLDER, unusable } from '../lib/bootstrap.ts';
+import { unusable } from '../lib/bootstrap.ts';
 import { ConfigError, parseEnvironment, readConfig, undeployable } from '../lib/config.ts';
 
 try {
-  const environment = parseEnvironment(process.argv[2] ?? '');
+  const [name, folder] = process.argv.slice(2);
+  const environment = parseEnvironment(name ?? '');
   const mistakes = undeployable(environment, readConfig(environment));
-  const binary = unusable(process.env.AMBO_BOOTSTRAP_FOLDER || BUILT_FOLDER);
+  const binary = folder === undefined ? undefined : unusable(folder);
   if (binary !== undefined) {
     mistakes.push(binary);
   }
