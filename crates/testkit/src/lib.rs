@@ -4,5 +4,7 @@
 //! expected in the message.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod store_suite;
 pub mod world;
