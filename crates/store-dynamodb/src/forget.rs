@@ -1,0 +1,111 @@
+//! After the end: who tells everybody, and what is left when they were told.
+//!
+//! An ended session keeps its row and its connections' until it is forgotten, because they are
+//! how the others are reached. Two may end a session at once, and both be told that it is done;
+//! so the telling is claimed, and who has claimed it is waited for before the rows go.
+
+use ambo_app::ports::StoreFault;
+use ambo_core::{Connection, Millis, SessionId};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::pause::pause;
+use crate::rows::{ENDED, millis, parse_session, text};
+use crate::write::{Table, Write, Written, delete, write};
+use crate::{DynamoStore, clock};
+
+/// Rows that are removed at once.
+const ABREAST: usize = 32;
+/// Looks at the index until it lists everybody; with their pauses they take about a second.
+const LOOKS: u32 = 8;
+/// How long whoever ends a session has to tell everybody before another takes over: twice what a
+/// function may run. By then the index shows all that was written before the end, too.
+pub(crate) const PATIENCE: Millis = Millis::from_secs(60);
+
+/// That nobody else tells of an end at this moment.
+const UNCLAIMED: &str =
+    "attribute_not_exists(#claimedBy) OR #claimedBy = :me OR #claimedAt <= :late";
+
+impl DynamoStore {
+    /// Ended sessions that were not forgotten in time, at most `limit` of them: whoever ended them
+    /// died on the way. The sweep tells whom [`to_be_told`](Self::to_be_told) names, and forgets.
+    pub async fn unfinished(&self, limit: usize) -> Result<Vec<SessionId>, StoreFault> {
+        let is_late = "#status = :status AND #endedAt <= :late \
+            AND (attribute_not_exists(#claimedAt) OR #claimedAt <= :late)";
+        let values = [(":status", text(ENDED)), (":late", millis(self.late()))];
+        let mut late = self.ids_where(is_late, values).await?;
+        late.truncate(limit);
+        Ok(late)
+    }
+
+    /// Claims the telling of a session's end, and names all connections it had when it ended.
+    /// Nobody, if the session has not ended or another tells them; that one's claim is good for a
+    /// minute.
+    ///
+    /// A connection that was admitted just before the end may not be in the index yet. It is
+    /// waited for, so that nobody joins without hearing of the end.
+    pub async fn to_be_told(&self, session: &SessionId) -> Result<Vec<Connection>, StoreFault> {
+        let claim = Write::update(
+            Table::Sessions,
+            session.as_str(),
+            "SET #claimedBy = :me, #claimedAt = :now",
+        )
+        .when("#status = :ended")
+        .when(format!("({UNCLAIMED})"))
+        .with(":ended", text(ENDED))
+        .with(":me", text(&self.instance))
+        .with(":now", millis(clock::now()))
+        .with(":late", millis(self.late()));
+        let Written::Yes(Some(item)) = write(&self.client, &self.tables, vec![claim]).await? else {
+            return Ok(Vec::new());
+        };
+        let row = parse_session(&item)?;
+        let mut members = self.everybody(&row).await?;
+        for attempt in 1..LOOKS {
+            if members.len() >= row.members() {
+                break;
+            }
+            pause(attempt).await;
+            members = self.everybody(&row).await?;
+        }
+        Ok(members)
+    }
+
+    /// Removes an ended session's connections and then what marks it as ended; that stays for the
+    /// sweep while somebody may not be in the index yet.
+    pub(crate) async fn forgotten(&self, session: &SessionId) -> Result<(), StoreFault> {
+        let look = self.look([session], None).await?;
+        let Some(row) = look.row(session) else { return Ok(()) };
+        let Some(ended_at) = row.ended_at else { return Ok(()) };
+        let (late, claim) = (self.late(), row.claim.as_ref());
+        if claim.is_some_and(|claim| claim.by != self.instance && claim.at > late) {
+            return Ok(());
+        }
+        let members = self.everybody(row).await?;
+        let removals: Vec<_> = members.iter().map(removal).collect();
+        let removals = removals.into_iter().map(|it| delete(&self.client, &self.tables, it));
+        let removals = stream::iter(removals).buffer_unordered(ABREAST);
+        let removed: Vec<bool> = removals.try_collect().await?;
+        let removed = removed.into_iter().filter(|is_removed| *is_removed).count();
+        if removed < row.members() && ended_at > late {
+            return Ok(());
+        }
+        let mark = Write::delete(Table::Sessions, session.as_str())
+            .when("#status = :ended AND #createdAt = :createdAt")
+            .with(":ended", text(ENDED))
+            .with(":createdAt", millis(row.session.created_at));
+        delete(&self.client, &self.tables, mark).await.map(drop)
+    }
+
+    /// What ended, or was claimed, before this is late.
+    fn late(&self) -> Millis {
+        clock::now() - self.patience
+    }
+}
+
+/// The removal of a connection, if it is still of this session: it may have been listed by an
+/// index that is behind, and be a member elsewhere by now.
+fn removal(member: &Connection) -> Write {
+    Write::delete(Table::Connections, member.id.as_str())
+        .when("#sessionId = :session")
+        .with(":session", text(member.session.as_str()))
+}
