@@ -4,6 +4,10 @@
 //! expected in the message.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[cfg(feature = "cluster")]
+pub mod cluster;
+#[cfg(feature = "gateway")]
+pub mod gateway;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod store_suite;
