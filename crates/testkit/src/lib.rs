@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "dynamodb")]
+pub mod dynamo;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(feature = "redis")]

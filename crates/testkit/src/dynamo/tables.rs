@@ -1,0 +1,53 @@
+//! The three tables, as the stack of `infrastructure/` makes them.
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+};
+
+/// Makes the tables of sessions, connections and limits, by these names.
+pub async fn create_tables(client: &Client, [sessions, connections, rate_limits]: [&str; 3]) {
+    let index = GlobalSecondaryIndex::builder()
+        .index_name("sessionId-targetLanguage-index")
+        .key_schema(key("sessionId", KeyType::Hash))
+        .key_schema(key("targetLanguage", KeyType::Range))
+        .projection(Projection::builder().projection_type(ProjectionType::All).build())
+        .build()
+        .unwrap();
+    let connections_table = table(client, connections, "connectionId")
+        .attribute_definitions(attribute("sessionId"))
+        .attribute_definitions(attribute("targetLanguage"))
+        .global_secondary_indexes(index);
+    table(client, sessions, "sessionId").send().await.unwrap();
+    connections_table.send().await.unwrap();
+    table(client, rate_limits, "identifier").send().await.unwrap();
+    expire_by(client, sessions, "expiresAt").await;
+    expire_by(client, connections, "ttl").await;
+    expire_by(client, rate_limits, "expiresAt").await;
+}
+
+fn table(client: &Client, name: &str, key_name: &str) -> CreateTableFluentBuilder {
+    client
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute(key_name))
+        .key_schema(key(key_name, KeyType::Hash))
+}
+
+fn attribute(name: &str) -> AttributeDefinition {
+    let string = AttributeDefinition::builder().attribute_type(ScalarAttributeType::S);
+    string.attribute_name(name).build().unwrap()
+}
+
+fn key(name: &str, kind: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().unwrap()
+}
+
+async fn expire_by(client: &Client, table: &str, attribute: &str) {
+    let by = TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute);
+    let request = client.update_time_to_live().table_name(table);
+    request.time_to_live_specification(by.build().unwrap()).send().await.unwrap();
+}
