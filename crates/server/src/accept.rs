@@ -1,6 +1,7 @@
 //! The accept loop: caps before anything is allocated, time limits on everything before the
 //! WebSocket is open.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -10,7 +11,7 @@ use ambo_core::{Millis, Refusal, SourceAddress};
 use ambo_wire::ErrorBody;
 use axum::Router;
 use axum::extract::Request;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 #[cfg(target_os = "linux")]
@@ -21,8 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use crate::http::Peer;
-use crate::node::Node;
-use crate::places::Place;
+use crate::node::{Node, Phase};
 use crate::tls::Tls;
 
 /// How long the loop rests when the system has no more sockets to give.
@@ -49,7 +49,7 @@ pub(crate) async fn run(
 }
 
 /// A connection that was reset before it was accepted concerns nobody; a lack of files does.
-async fn rest(error: &io::Error) {
+pub(crate) async fn rest(error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::error!(
@@ -85,23 +85,24 @@ fn admit(
     };
     limit_stall(&stream, node.limits().heartbeat_timeout);
     let acceptor = tls.map(|tls| tls.acceptor());
+    let peer = Peer { address, place: Arc::new(Mutex::new(Some(place))) };
     let (node, router) = (Arc::clone(node), router.clone());
     // Boxed, because a finished task's own memory lives on until the socket ends, which still
     // knows whom to wake; what is in the box is freed at once.
     tokio::spawn(Box::pin(async move {
         let Some(acceptor) = acceptor else {
-            return serve(&node, stream, address, place, router).await;
+            return serve(&node, stream, Some(peer), router).await;
         };
         let limit = node.pace.handshake_timeout;
         if let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await {
-            serve(&node, stream, address, place, router).await;
+            serve(&node, stream, Some(peer), router).await;
         }
     }));
 }
 
 /// Lets the system cut a peer that takes nothing of what was written to it: one that asks and does
 /// not read the answer would keep its place for ever. Of no concern where the system cannot.
-fn limit_stall(stream: &TcpStream, limit: Millis) {
+pub(crate) fn limit_stall(stream: &TcpStream, limit: Millis) {
     #[cfg(target_os = "linux")]
     if !limit.is_zero() {
         let _ = SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_millis(limit.0)));
@@ -123,15 +124,28 @@ fn turn_away(stream: &TcpStream, refusal: &Refusal) {
     let _ = stream.try_write(answer.as_bytes());
 }
 
-async fn serve<S>(node: &Node, stream: S, address: SocketAddr, place: Place, router: Router)
+/// Serves HTTP on a connection; the peer is for those requests that ask for it.
+pub(crate) async fn serve<S>(node: &Arc<Node>, stream: S, peer: Option<Peer>, router: Router)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let peer = Peer { address, place: Arc::new(Mutex::new(Some(place))) };
-    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+    let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| {
+        let (node, mut router) = (Arc::clone(node), router.clone());
         let mut request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(peer.clone());
-        router.clone().call(request)
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        async move {
+            let mut response = router.call(request).await?;
+            // Whoever keeps this connection is to open the next one elsewhere.
+            if node.phase() != Phase::Serving
+                && response.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

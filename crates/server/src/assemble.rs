@@ -6,10 +6,9 @@ use std::sync::atomic::AtomicU8;
 
 use ambo_app::App;
 use ambo_app::ports::Store;
-use ambo_core::Terms;
+use ambo_core::{Millis, Terms};
 use ambo_hub::{Audio, Framing, Hub, HubSettings, Kind};
 use ambo_identity::{Identity, OidcSettings};
-use ambo_store_embedded::{EmbeddedSettings, EmbeddedStore};
 use ambo_wire::websocket::{self, close_code};
 use ambo_wire::{AudioFrame, audio};
 use anyhow::Context;
@@ -17,7 +16,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustls::crypto::aws_lc_rs;
 
+use crate::backing::{Backing, Kept};
 use crate::clock::Clock;
+use crate::drain::Drain;
 use crate::keys::WallClockKeys;
 use crate::live::Lives;
 use crate::measured::MeasuredStore;
@@ -32,10 +33,10 @@ use crate::settings::Settings;
 /// doubles the number. With its own choice it hid minutes of audio.
 const SEND_BUFFER: usize = 32 * 1024;
 
-/// A node, and the store to be closed after it.
+/// A node, and what is to be closed after it.
 pub(crate) struct Assembled {
     pub(crate) node: Arc<Node>,
-    pub(crate) store: Arc<EmbeddedStore>,
+    pub(crate) kept: Kept,
 }
 
 /// Opens the store and the identity, starts the hub, and puts everything in its place.
@@ -47,13 +48,6 @@ pub(crate) async fn assemble(
     // Fails when it was done before, which is as good.
     let _ = aws_lc_rs::default_provider().install_default();
     let limits = settings.limits();
-    let opening = EmbeddedSettings {
-        directory: settings.data_dir.clone(),
-        speaker_grace: limits.speaker_grace,
-        now: clock.now(),
-    };
-    let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&opening));
-    let store = Arc::new(opened.await?.context("the store cannot be opened")?);
     let identity = identity(settings)?;
     let jwks = identity.jwks_json().map(str::to_owned);
     let identity = Arc::new(identity);
@@ -65,20 +59,20 @@ pub(crate) async fn assemble(
     let mut metrics = Metrics::new();
     let fanout = metrics.fanout.clone();
     let hub = Arc::new(Hub::start(hub_settings(settings, clock, fanout)));
-    let wrapped = ambo_resilience::wrap(
-        around(Arc::clone(&store) as Arc<dyn Store>),
-        &ambo_resilience::Settings::default(),
-    );
-    metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health));
-    let metrics = Arc::new(metrics);
     let lives = Arc::new(Lives::default());
-    let outbox = LocalOutbox { hub: Arc::clone(&hub), lives: Arc::clone(&lives) };
+    let local = LocalOutbox { hub: Arc::clone(&hub), lives: Arc::clone(&lives) };
+    let backing = Backing::open(settings, clock, local).await?;
+    let Backing { store, outbox, missing, resilience, kept } = backing;
+    let wrapped = ambo_resilience::wrap(around(store), &resilience);
+    metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health), kept.cluster());
+    let metrics = Arc::new(metrics);
     let measured = MeasuredStore { store: wrapped.store, metrics: Arc::clone(&metrics) };
     let keys = WallClockKeys { identity, clock: clock.clone() };
     let terms =
         Terms { limits, languages: settings.languages.clone(), words: settings.words.clone() };
     let node = Node {
-        app: App::new(Arc::new(measured), Arc::new(outbox), Arc::new(keys), terms),
+        app: App::new(Arc::new(measured), outbox, Arc::new(keys), terms),
+        cluster: kept.cluster(),
         hub,
         lives,
         places: Places::new(settings.max_connections, settings.max_connections_per_address),
@@ -87,22 +81,25 @@ pub(crate) async fn assemble(
         proxies: TrustedProxies(settings.trusted_proxies.clone()),
         jwks,
         sizes: settings.sizes(),
-        pace: pace(settings),
+        pace: pace(settings, missing),
         send_buffer: SEND_BUFFER,
         departures: Mutex::default(),
         floors: Floors::default(),
         phase: AtomicU8::default(),
+        drain: Drain::default(),
     };
-    Ok(Assembled { node: Arc::new(node), store })
+    Ok(Assembled { node: Arc::new(node), kept })
 }
 
-fn pace(settings: &Settings) -> Pace {
+fn pace(settings: &Settings, missing: Millis) -> Pace {
     Pace {
         heartbeat_interval: settings.heartbeat_interval,
         audio_excess_timeout: settings.audio_excess_timeout,
         handshake_timeout: settings.handshake_timeout,
         drain_period: settings.drain_period,
+        drain_delay: settings.drain_delay,
         max_header_size: settings.max_header_size,
+        missing,
     }
 }
 

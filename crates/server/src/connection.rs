@@ -6,11 +6,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use ambo_app::Outcome;
-use ambo_core::event::{Departure, Via};
+use ambo_core::event::Departure;
 use ambo_core::{
-    Arrival, Bucket, ConnectionId, Event, Grant, Intent, Millis, Notice, Operation, Rate, Refusal,
-    Reply, Role, SessionId, SourceAddress, Token,
+    Bucket, ConnectionId, Grant, Millis, Notice, Rate, Refusal, Reply, Role, SessionId,
+    SourceAddress,
 };
 use ambo_hub::{Framing, Outlet, Resume, Socket, Voice};
 use ambo_wire::websocket::{self, Decoder, Message, close_code};
@@ -19,12 +18,12 @@ use bytes::Bytes;
 
 use crate::departure::{departure, tell_departure};
 use crate::live::Live;
-use crate::logging::hashed;
 use crate::node::{Admission, Node};
 use crate::outbox::session_close;
 use crate::places::Place;
 
 mod audio;
+mod event;
 
 /// A connection that the rules have let in, before its socket is open.
 pub(crate) struct Admitted {
@@ -287,89 +286,6 @@ impl Connection {
             },
         }
         ControlFlow::Continue(())
-    }
-
-    async fn on_event(&mut self, intent: Intent, token: Option<Token>) -> ControlFlow<()> {
-        let node = Arc::clone(&self.node);
-        let start = std::time::Instant::now();
-        let arrival = Arrival {
-            connection: self.live.id.clone(),
-            source: self.live.source,
-            via: Via::Message,
-            token,
-            intent,
-            stamp: node.clock.stamp(),
-        };
-        let _floor = match &arrival.intent {
-            Ok(Event::RefreshSpeaker { session }) => Some(node.floor_of(session).lock().await),
-            _ => None,
-        };
-        let Outcome { answer, notices, grant } = node.app.handle(&arrival).await;
-        node.metrics.refreshed(&arrival.intent, &answer);
-        let flow = match answer {
-            Ok(reply) => {
-                self.answer(reply, grant);
-                ControlFlow::Continue(())
-            }
-            Err(refusal) => self.refuse(&refusal),
-        };
-        if matches!(arrival.intent, Ok(Event::Heartbeat)) {
-            node.metrics.heartbeat.observe(start.elapsed().as_secs_f64());
-        }
-        node.app.notify(&notices, node.clock.now()).await;
-        flow
-    }
-
-    /// Writes the answer to a message, and does with audio what it grants.
-    fn answer(&mut self, reply: Option<Reply>, grant: Option<Grant>) {
-        let Some(reply) = reply else { return };
-        match grant {
-            Some(Grant::Speak { .. }) => {
-                self.live.retired_at.store(0, Ordering::Relaxed);
-                let admission = self.node.admit(grant.as_ref());
-                self.greet(reply, grant, admission);
-            }
-            Some(Grant::Hear { target, .. }) => {
-                self.live.retired_at.store(0, Ordering::Relaxed);
-                let greeting = self.greeting(reply.clone(), 0);
-                if self.node.hub.move_seat(&self.live.outlet, target, greeting).is_err() {
-                    self.reply(reply, Resumed::default());
-                }
-            }
-            None => {
-                if let Reply::Status(status) = &reply {
-                    let now = self.node.clock.now();
-                    self.node.lives.with_pulse(&status.session, |pulse| pulse.told(status, now));
-                }
-                self.reply(reply, Resumed::default());
-            }
-        }
-    }
-
-    /// Tells a refusal. One who goes on beyond a limit is sent away at last; a heartbeat refused
-    /// closes nothing.
-    fn refuse(&mut self, refusal: &Refusal) -> ControlFlow<()> {
-        self.node.metrics.refused(refusal);
-        if *refusal == Refusal::ConnectionNotFound {
-            self.live.retire(self.node.clock.now());
-        }
-        let request_id = Some(hashed(&self.live.id));
-        self.tell(ServerMessage::of_refusal(refusal, request_id));
-        let is_flood = matches!(refusal, Refusal::RateLimitExceeded { operation, .. }
-            if *operation != Operation::Heartbeat);
-        match self.patience.take(PATIENCE, self.node.clock.now()) {
-            Ok(after) if is_flood => self.patience = after,
-            Err(_) if is_flood => return self.send_away(),
-            Ok(_) | Err(_) => {}
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Closes a connection that goes on beyond its limits.
-    fn send_away(&self) -> ControlFlow<()> {
-        let close = websocket::close(close_code::POLICY_VIOLATION, "rate limit exceeded");
-        self.live.outlet.close(close);
-        ControlFlow::Break(())
     }
 
     /// The socket is gone, or soon will be: gives up the seat, and tells the rules. The connection

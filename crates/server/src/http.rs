@@ -33,18 +33,25 @@ impl Peer {
     }
 }
 
-/// All routes.
-pub(crate) fn router(node: Arc<Node>) -> Router {
+/// What everybody is answered.
+pub(crate) fn public() -> Router<Arc<Node>> {
     Router::new()
         .route("/ws", get(endpoint))
         .route("/prod", get(endpoint))
         .route("/", get(root))
         .route("/{file}", get(page))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
         .route("/.well-known/jwks.json", get(jwks))
-        .with_state(node)
+        .merge(probes())
+}
+
+/// What the machinery round the node asks it.
+pub(crate) fn probes() -> Router<Arc<Node>> {
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(readyz))
+}
+
+/// The page that a Prometheus server reads.
+pub(crate) fn measurements() -> Router<Arc<Node>> {
+    Router::new().route("/metrics", get(metrics))
 }
 
 async fn endpoint(

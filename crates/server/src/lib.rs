@@ -2,15 +2,19 @@
 //!
 //! Read in this order: [`settings`], `assemble` (what a node is made of), `accept` and `http`
 //! (how a request comes in), `upgrade` (who is let in), `connection` (what an open socket says),
-//! `outbox` and `live` (who is told), `timers` and `drain` (what time drives).
+//! `outbox` and `live` (who is told), `timers` and `drain` (what time drives), `admin` (what an
+//! operator can ask).
 //!
 //! *Invariant*: what a client is told happens in the order commit, reply, notices.
 //! *Invariant*: no task waits for another connection's socket.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod accept;
+mod admin;
 mod assemble;
+mod backing;
 mod clock;
+mod cluster;
 mod connection;
 mod departure;
 mod drain;
@@ -34,8 +38,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ambo_app::ports::Store;
-use ambo_store_embedded::EmbeddedStore;
 use anyhow::Context;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,14 +47,17 @@ use tokio_util::sync::CancellationToken;
 pub use clock::Clock;
 pub use settings::Settings;
 
+use crate::backing::Kept;
+use crate::cluster::Keeper;
 use crate::node::Node;
 use crate::tls::Tls;
 
 /// A server that answers.
 pub struct Server {
     node: Arc<Node>,
-    store: Arc<EmbeddedStore>,
+    kept: Kept,
     address: SocketAddr,
+    admin_address: Option<SocketAddr>,
     accepting: CancellationToken,
     ticking: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
@@ -84,19 +91,33 @@ impl Server {
             (Some(cert), Some(key)) => Some(Arc::new(Tls::open(cert.clone(), key.clone())?)),
             _ => None,
         };
-        let listener = TcpListener::bind(settings.listen)
-            .await
-            .with_context(|| format!("listen: {} cannot be bound", settings.listen))?;
-        let address = listener.local_addr()?;
+        let (listener, address) = bind("listen", settings.listen).await?;
+        let admin = match settings.admin_listen {
+            Some(address) => Some(bind("admin_listen", address).await?),
+            None => None,
+        };
+        let admin_address = admin.as_ref().map(|(_, address)| *address);
         let (accepting, ticking) = (CancellationToken::new(), CancellationToken::new());
         let node = assembled.node;
-        let router = http::router(Arc::clone(&node));
+        let measurements = if admin.is_none() { http::measurements() } else { Router::new() };
+        let router = http::public().merge(measurements).with_state(Arc::clone(&node));
         let accept =
             accept::run(Arc::clone(&node), listener, tls.clone(), router, accepting.clone());
         let timers = timers::run(Arc::clone(&node), tls, ticking.clone());
-        let tasks = vec![tokio::spawn(accept), tokio::spawn(timers)];
+        let mut tasks = vec![tokio::spawn(accept), tokio::spawn(timers)];
+        if let Some(cluster) = node.cluster.clone() {
+            let keeper = Keeper::new(Arc::clone(&node), cluster);
+            tasks.push(tokio::spawn(keeper.run(ticking.clone())));
+        }
+        if let Some((listener, address)) = admin {
+            let router = admin::router(Arc::clone(&node), settings.admin_token.clone());
+            let admin = admin::run(Arc::clone(&node), listener, router, ticking.clone());
+            tasks.push(tokio::spawn(admin));
+            tracing::info!(component = "admin", operation = "start", %address, "answers operators");
+        }
         tracing::info!(component = "server", operation = "start", %address, "ready");
-        Ok(Self { node, store: assembled.store, address, accepting, ticking, tasks })
+        let kept = assembled.kept;
+        Ok(Self { node, kept, address, admin_address, accepting, ticking, tasks })
     }
 
     /// Where it answers.
@@ -104,26 +125,42 @@ impl Server {
         self.address
     }
 
+    /// Where it answers operators, if it does.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// Waits until an operator has asked for a drain. The server is not ready from then on; to
+    /// [`stop`](Self::stop) it is for whoever owns it.
+    pub async fn asked_to_drain(&self) {
+        self.node.drain.begun().await;
+    }
+
     /// What it holds right now.
     pub fn held(&self) -> Held {
         Held { connections: self.node.lives.len(), sessions: self.node.hub.sessions() }
     }
 
-    /// Stops gracefully: takes no more connections, asks every client to move, closes who is left
-    /// after the drain period, and writes what is to be kept. `at_once` ends the waiting.
+    /// Stops gracefully: is not ready any more, takes no more connections after the drain delay,
+    /// asks every client to move, closes who is left after the drain period, and writes what is to
+    /// be kept. `at_once` ends the waiting.
     pub async fn stop(self, at_once: impl Future<Output = ()>) -> anyhow::Result<()> {
-        self.accepting.cancel();
-        tokio::select! {
-            () = drain::run(&self.node) => {}
-            () = at_once => drain::close_all(&self.node).await,
-        }
+        drain::run(&self.node, &self.accepting, at_once).await;
         self.ticking.cancel();
         for task in self.tasks {
             // A task that panicked has been reported by the panic itself.
             let _ = task.await;
         }
-        self.store.close().await.context("the store could not be closed")?;
+        self.kept.close().await?;
         tracing::info!(component = "server", operation = "stop", "stopped");
         Ok(())
     }
+}
+
+/// Binds an address that a setting names.
+async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("{setting}: {address} cannot be bound"))?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
 }

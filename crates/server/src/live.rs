@@ -1,12 +1,12 @@
 //! The connections that are open here, and a desk for each of their sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use ambo_core::notice::EndReason;
 use ambo_core::rules::StatusPulse;
-use ambo_core::{BroadcastState, ConnectionId, Millis, SessionId, SourceAddress};
+use ambo_core::{BroadcastState, ConnectionId, Millis, Session, SessionId, SourceAddress};
 use ambo_hub::Outlet;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -53,8 +53,10 @@ struct Desk {
     speaker: Option<Arc<Live>>,
     pulse: StatusPulse,
     ended: Option<Ended>,
-    /// Whether the store did not know the session when it was asked last.
-    is_missed: bool,
+    /// Since when the store does not know the session, if it does not.
+    missed_since: Option<Millis>,
+    /// The session as the store had it last, where its speaker is connected here.
+    record: Option<Box<Session>>,
 }
 
 /// How a session ended, for a connection that was let in just before.
@@ -114,7 +116,8 @@ impl Lives {
             speaker: None,
             pulse: StatusPulse::new(now),
             ended: None,
-            is_missed: false,
+            missed_since: None,
+            record: None,
         });
     }
 
@@ -128,6 +131,13 @@ impl Lives {
         if let Some(desk) = self.desks.lock().get_mut(session) {
             desk.state = state;
         }
+    }
+
+    /// Whether a state is later than the one noted.
+    pub(crate) fn is_news(&self, session: &SessionId, state: BroadcastState) -> bool {
+        let desks = self.desks.lock();
+        let known = desks.get(session).map(|desk| desk.state.last_state_change);
+        known.is_none_or(|known| state.last_state_change > known)
     }
 
     /// The state to tell a newcomer who was decided on when it was `decided`.
@@ -154,7 +164,8 @@ impl Lives {
             speaker: None,
             pulse: StatusPulse::new(now),
             ended: None,
-            is_missed: false,
+            missed_since: None,
+            record: None,
         });
         desk.ended = Some(Ended { at: now, message });
         desk.speaker.take()
@@ -180,17 +191,49 @@ impl Lives {
         open.map(|(session, _)| session.clone()).collect()
     }
 
-    /// Notes whether the store still knows a session. When it is missed for the second time, says
-    /// how it must have ended.
-    pub(crate) fn miss(&self, session: &SessionId, is_missed: bool) -> Option<EndReason> {
+    /// Notes whether the store still knows a session. When it has been missed for longer than
+    /// `patience`, says how it must have ended.
+    pub(crate) fn miss(
+        &self,
+        session: &SessionId,
+        is_missed: bool,
+        now: Millis,
+        patience: Millis,
+    ) -> Option<EndReason> {
         let mut desks = self.desks.lock();
         let desk = desks.get_mut(session).filter(|desk| desk.ended.is_none())?;
-        let was_missed = std::mem::replace(&mut desk.is_missed, is_missed);
+        if !is_missed {
+            desk.missed_since = None;
+            return None;
+        }
+        let since = *desk.missed_since.get_or_insert(now);
         let reason = match desk.speaker {
             Some(_) => EndReason::SpeakerEnded,
             None => EndReason::SpeakerLost,
         };
-        (was_missed && is_missed).then_some(reason)
+        (now > since && now.since(since) >= patience).then_some(reason)
+    }
+
+    /// Keeps what the store has of a session that is spoken here.
+    pub(crate) fn keep_record(&self, session: &Session) {
+        if let Some(desk) = self.desks.lock().get_mut(&session.id) {
+            desk.record = Some(Box::new(session.clone()));
+        }
+    }
+
+    /// What the store had of a session that is spoken here.
+    pub(crate) fn record(&self, session: &SessionId) -> Option<Session> {
+        self.desks.lock().get(session)?.record.as_deref().cloned()
+    }
+
+    /// Every session that some connection here belongs to.
+    pub(crate) fn occupied(&self) -> HashSet<SessionId> {
+        self.by_id.lock().values().map(|live| live.session.clone()).collect()
+    }
+
+    /// Forgets a session that goes on without anybody here.
+    pub(crate) fn forget_desk(&self, session: &SessionId) {
+        self.desks.lock().remove(session);
     }
 
     /// Every speaker that is connected here.

@@ -16,6 +16,8 @@ use ambo_core::{Event, Intent, Refusal};
 use ambo_hub::Hub;
 use ambo_resilience::Health;
 
+use crate::cluster::Cluster;
+
 /// Seconds; from a tenth of a millisecond to ten seconds, so that p50, p95 and p99 of both a
 /// heartbeat and a slow store can be told.
 const BUCKETS: [f64; 16] = [
@@ -50,6 +52,7 @@ pub(crate) struct Metrics {
     pub(crate) active_sessions: Gauge,
     pub(crate) total_listeners: Gauge,
     pub(crate) connections: Gauge,
+    pub(crate) draining: Gauge,
     pub(crate) logs_dropped: Arc<AtomicU64>,
     store: Family<Operation, Histogram, fn() -> Histogram>,
     errors: Family<Code, Counter>,
@@ -73,6 +76,7 @@ impl Metrics {
             active_sessions: Gauge::default(),
             total_listeners: Gauge::default(),
             connections: Gauge::default(),
+            draining: Gauge::default(),
             logs_dropped: Arc::default(),
             store: Family::new_with_constructor(histogram as fn() -> Histogram),
             errors: Family::default(),
@@ -105,6 +109,7 @@ impl Metrics {
             ("active_sessions", "Sessions that have not ended", &self.active_sessions),
             ("total_listeners", "Listeners in all sessions", &self.total_listeners),
             ("connections", "Open WebSocket connections", &self.connections),
+            ("draining", "1 once the node is to leave", &self.draining),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -115,9 +120,20 @@ impl Metrics {
     }
 
     /// Adds what the hub and the store's wrappers count by themselves.
-    pub(crate) fn watch(&mut self, hub: Arc<Hub>, health: Arc<Health>) {
+    pub(crate) fn watch(
+        &mut self,
+        hub: Arc<Hub>,
+        health: Arc<Health>,
+        cluster: Option<Arc<Cluster>>,
+    ) {
         let (excess, logs_dropped) = (Arc::clone(&self.excess), Arc::clone(&self.logs_dropped));
-        self.registry.register_collector(Box::new(Elsewhere { hub, health, excess, logs_dropped }));
+        self.registry.register_collector(Box::new(Elsewhere {
+            hub,
+            health,
+            cluster,
+            excess,
+            logs_dropped,
+        }));
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
@@ -161,6 +177,7 @@ impl Metrics {
 struct Elsewhere {
     hub: Arc<Hub>,
     health: Arc<Health>,
+    cluster: Option<Arc<Cluster>>,
     excess: Arc<AtomicU64>,
     logs_dropped: Arc<AtomicU64>,
 }
@@ -176,7 +193,8 @@ impl Collector for Elsewhere {
         let counters = self.hub.counters();
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let health = &self.health;
-        for (name, help, value) in [
+        let of_cluster = self.cluster.iter().flat_map(|cluster| cluster.counted());
+        let of_node = [
             ("audio_frames_in", "Frames that speakers sent.", read(&counters.frames_in)),
             ("audio_frames_out", "Frames handed to listeners.", read(&counters.frames_out)),
             ("slow_consumers", "Listeners closed for lag.", read(&counters.slow_consumers)),
@@ -186,7 +204,8 @@ impl Collector for Elsewhere {
             ("store_breaker_opened", "Times the store was given a rest.", health.store_opened()),
             ("log_lines_dropped", "Log lines lost to a slow log.", read(&self.logs_dropped)),
             ("panics", "Bugs that stopped a task.", crate::logging::panics()),
-        ] {
+        ];
+        for (name, help, value) in of_node.into_iter().chain(of_cluster) {
             let counter = ConstCounter::new(value);
             let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;

@@ -5,13 +5,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use ambo_app::App;
-use ambo_core::{Arrival, BroadcastState, Grant, Language, Limits, SessionId};
+use ambo_app::ports::StoreFault;
+use ambo_core::{
+    Arrival, BroadcastState, Grant, Language, Limits, Millis, Refusal, Reply, SessionId,
+};
 use ambo_hub::{Hub, Voice};
 use ambo_wire::Sizes;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::drain::Drain;
 use crate::live::Lives;
 use crate::metrics::Metrics;
 use crate::outbox::gate;
@@ -21,6 +26,8 @@ use crate::proxy::TrustedProxies;
 /// A running server without its listening socket.
 pub(crate) struct Node {
     pub(crate) app: App,
+    /// This node's part in a cluster, if it is one.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) hub: Arc<Hub>,
     pub(crate) lives: Arc<Lives>,
     pub(crate) places: Arc<Places>,
@@ -36,6 +43,7 @@ pub(crate) struct Node {
     pub(crate) floors: Floors,
     /// A [`Phase`]; the default is the first.
     pub(crate) phase: AtomicU8,
+    pub(crate) drain: Drain,
 }
 
 /// Refreshes of one session's speaker go one after the other, so that the last to be written is
@@ -55,15 +63,32 @@ pub(crate) struct Pace {
     pub(crate) audio_excess_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) drain_period: Duration,
+    pub(crate) drain_delay: Duration,
     pub(crate) max_header_size: usize,
+    /// How long the store may miss a session before it is taken to have ended.
+    pub(crate) missing: Millis,
 }
 
 /// How far a server is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
     Serving,
+    /// Not ready any more, but whoever comes all the same is let in.
+    Leaving,
+    /// Nobody is let in, and everybody is asked to move.
     Draining,
     Stopped,
+}
+
+impl Phase {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Leaving => "leaving",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
 }
 
 /// What a grant has become here.
@@ -86,13 +111,15 @@ impl Node {
     pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Serving,
-            1 => Phase::Draining,
+            1 => Phase::Leaving,
+            2 => Phase::Draining,
             _ => Phase::Stopped,
         }
     }
 
+    /// Goes on to a phase; there is no way back.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.phase.store(phase as u8, Ordering::Release);
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
     }
 
     /// The lock under which a session's floor is given away.
@@ -100,6 +127,29 @@ impl Node {
         let mix = |sum: usize, byte: u8| sum.wrapping_mul(31).wrapping_add(byte.into());
         let sum = session.as_str().bytes().fold(0, mix);
         &self.floors.0[sum % self.floors.0.len()]
+    }
+
+    /// Makes room for somebody who was let in: their place here, and in a cluster all that other
+    /// nodes say to it. Whoever would miss that is refused after all, and may come again.
+    pub(crate) async fn receive(
+        &self,
+        reply: Reply,
+        grant: Option<&Grant>,
+    ) -> (Result<Reply, Refusal>, Admission) {
+        if let Reply::Created { session, .. } = &reply {
+            self.lives.renew_desk(session);
+        }
+        let Some(cluster) = &self.cluster else { return (Ok(reply), self.admit(grant)) };
+        let begun = cluster.begin(&reply).await;
+        let admission = self.admit(grant);
+        let prepared = match begun {
+            Ok(()) => cluster.prepare(grant).await,
+            failed => failed,
+        };
+        match prepared {
+            Ok(()) => (Ok(reply), admission),
+            Err(fault) => (Err(refusal_of(&fault)), Admission::None),
+        }
     }
 
     /// Turns a grant into a right to speak or to be seated, at once, before the socket is open.
@@ -144,4 +194,16 @@ impl Node {
             }
         }
     }
+}
+
+/// A newcomer cannot be told what other nodes say.
+fn refusal_of(fault: &StoreFault) -> Refusal {
+    tracing::error!(
+        component = "cluster",
+        operation = "follow",
+        errorCode = "SERVICE_UNAVAILABLE",
+        error = %format_args!("{fault}: {}", fault.source),
+        "the bus cannot be heard"
+    );
+    Refusal::ServiceUnavailable { service: "store", retry_after: 1 }
 }

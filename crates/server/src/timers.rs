@@ -7,9 +7,10 @@ use ambo_app::ports::StoreFault;
 use ambo_core::event::Via;
 use ambo_core::notice::Status;
 use ambo_core::rules::{OfSession, Wanted};
-use ambo_core::{Arrival, Audience, Event, Millis, Notice, Tidings};
+use ambo_core::{Arrival, Audience, Event, Millis, Notice, Refusal, SessionId, Tidings};
 use ambo_wire::ServerMessage;
 use ambo_wire::websocket::{self, close_code};
+use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -20,6 +21,8 @@ use crate::tls::Tls;
 
 /// A connection whose member moved on is closed so long after, in case its client forgot it.
 const RETIRED_LINGER: Millis = Millis::from_secs(30);
+/// Sessions looked at together; a store across a network is asked for many in the time of one.
+const AT_ONCE: usize = 32;
 /// How often what need not be exact to the quarter second is looked at.
 const SLOW: Millis = Millis::from_secs(1);
 
@@ -89,7 +92,8 @@ async fn tell_age(node: &Node, live: &Live, age: Millis) {
     if due & !live.age_told.fetch_or(due, Ordering::Relaxed) == 0 {
         return;
     }
-    handle(node, live, Event::Age).await;
+    // A refusal means that it has no record any more, and that is no news.
+    let _ = handle(node, live, Event::Age).await;
 }
 
 fn ping(node: &Node, live: &Live, silence: Millis, now: Millis) {
@@ -102,9 +106,8 @@ fn ping(node: &Node, live: &Live, silence: Millis, now: Millis) {
     }
 }
 
-/// An event of the server's own about a connection. A refusal means that it has no record any
-/// more, and that is no news.
-pub(crate) async fn handle(node: &Node, live: &Live, event: Event) {
+/// An event of the server's own about a connection.
+pub(crate) async fn handle(node: &Node, live: &Live, event: Event) -> Result<(), Refusal> {
     let arrival = Arrival {
         connection: live.id.clone(),
         source: live.source,
@@ -115,6 +118,7 @@ pub(crate) async fn handle(node: &Node, live: &Live, event: Event) {
     };
     let outcome = node.app.handle(&arrival).await;
     node.app.notify(&outcome.notices, node.clock.now()).await;
+    outcome.answer.map(drop)
 }
 
 /// Ends what is over. Logs when that begins to fail, not each time it does.
@@ -135,26 +139,31 @@ async fn sweep(node: &Node, failing: &mut Option<StoreFault>) {
 /// Tells the end of sessions that the store no longer knows though nobody was told: whoever ended
 /// them gave up waiting before the store was done.
 async fn tell_ends(node: &Node, now: Millis) {
-    for session in node.lives.sessions() {
+    let look = |session: SessionId| async move {
         let named = OfSession::Named(session.clone());
         let wanted = Wanted { session: named, ..Wanted::default() };
         let Ok(seen) = node.app.store().load(&wanted).await else { return };
-        if let Some(reason) = node.lives.miss(&session, seen.session.is_none()) {
+        let is_missed = seen.session.is_none();
+        if let Some(reason) = node.lives.miss(&session, is_missed, now, node.pace.missing) {
             let tidings = Tidings::Ended { reason, message: None };
             let notice = Notice { audience: Audience::Everyone(session), tidings };
             node.app.notify(&[notice], now).await;
         }
-    }
+    };
+    stream::iter(node.lives.sessions()).for_each_concurrent(AT_ONCE, look).await;
 }
 
 /// Tells each speaker who listens, when that is worth a word.
 async fn tell_status(node: &Node, now: Millis) {
-    for speaker in node.lives.speakers() {
+    let look = |speaker: Arc<Live>| async move {
         let session = speaker.session.clone();
         let wanted =
             Wanted { session: OfSession::Named(session), languages: true, ..Wanted::default() };
-        let Ok(seen) = node.app.store().load(&wanted).await else { continue };
-        let Some(found) = &seen.session else { continue };
+        let Ok(seen) = node.app.store().load(&wanted).await else { return };
+        let Some(found) = &seen.session else { return };
+        if node.cluster.is_some() && found.is_spoken_by(&speaker.id) {
+            node.lives.keep_record(found);
+        }
         let status = Status::of(found, seen.languages, now);
         let due = node.lives.with_pulse(&status.session, |pulse| {
             let due = pulse.due(&status, now)?;
@@ -165,7 +174,8 @@ async fn tell_status(node: &Node, now: Millis) {
             let message = ServerMessage::of_status(&status, reason).encode(now);
             speaker.outlet.send(websocket::text(&message));
         }
-    }
+    };
+    stream::iter(node.lives.speakers()).for_each_concurrent(AT_ONCE, look).await;
 }
 
 async fn count(node: &Node) {

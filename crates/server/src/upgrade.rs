@@ -27,7 +27,7 @@ use crate::connection::{Admitted, refuse_in_band};
 use crate::departure::take_back;
 use crate::http::{Peer, json};
 use crate::logging::{hashed, hashed_source};
-use crate::node::{Node, Phase};
+use crate::node::{Admission, Node, Phase};
 use crate::places::{NoPlace, Place};
 
 /// Answers a request to open a WebSocket.
@@ -53,7 +53,7 @@ pub(crate) async fn answer(node: Arc<Node>, peer: Peer, mut request: Request) ->
         Ok(place) => place,
         Err(refusal) => return knock.refuse(node, &refusal, None),
     };
-    if node.phase() != Phase::Serving {
+    if node.phase() >= Phase::Draining {
         let refusal = Refusal::ServiceUnavailable { service: "node", retry_after: 1 };
         return knock.refuse(node, &refusal, Some(place));
     }
@@ -98,6 +98,10 @@ impl Knock {
         };
         let Outcome { answer, notices, grant } = node.app.handle(&arrival).await;
         let outcome = answer.and_then(|reply| reply.ok_or(Refusal::Internal));
+        let (outcome, admission) = match outcome {
+            Ok(reply) => node.receive(reply, grant.as_ref()).await,
+            Err(refusal) => (Err(refusal), Admission::None),
+        };
         observe(&node, &arrival, &outcome, self.start.elapsed());
         let reply = match outcome {
             Ok(reply) => reply,
@@ -109,10 +113,6 @@ impl Knock {
                 return self.refuse(node, &refusal, Some(place));
             }
         };
-        if let Reply::Created { session, .. } = &reply {
-            node.lives.renew_desk(session);
-        }
-        let admission = node.admit(grant.as_ref());
         drop(floor);
         let (role, session) = member(grant.as_ref(), &reply);
         let admitted = Admitted {
@@ -176,7 +176,11 @@ impl Knock {
 
 fn new_id(node: &Node) -> ConnectionId {
     let id = URL_SAFE_NO_PAD.encode(node.clock.stamp().entropy.secret());
-    ConnectionId::parse(&id).unwrap_or_else(|| unreachable!("base64 is visible ASCII"))
+    let id = match &node.cluster {
+        None => ConnectionId::parse(&id),
+        Some(cluster) => cluster.connection_id(&id),
+    };
+    id.unwrap_or_else(|| unreachable!("base64 is visible ASCII"))
 }
 
 /// What the connection is a member of.

@@ -1,14 +1,16 @@
 //! Audio from a connection. No rules, no store: the voice is the right to speak.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 
 use ambo_core::{Millis, Operation, Refusal};
-use ambo_hub::{Frame, Framing, Kind};
+use ambo_hub::{Frame, Framing, Kind, Published};
 use ambo_wire::client_message::SentAudio;
 use ambo_wire::{AudioFrame, audio};
 use bytes::Bytes;
 
 use super::Connection;
+use crate::cluster::Spoken;
 
 impl Connection {
     /// A binary message.
@@ -68,8 +70,18 @@ impl Connection {
 
     /// What is paused, doubled or of a connection that was replaced is dropped and counted.
     fn publish(&self, frame: Frame) {
-        if let Some(voice) = &self.voice {
+        let Some(voice) = &self.voice else { return };
+        let Some(cluster) = &self.node.cluster else {
             self.node.hub.publish(voice, frame);
+            return;
+        };
+        // The connection that has its place may be on another node, where this voice is not known.
+        if self.live.retired_at.load(Ordering::Relaxed) != 0 {
+            voice.revoke();
+        }
+        let spoken = Spoken::of(&frame, voice.language());
+        if let Published::Sent(sequence) = self.node.hub.publish(voice, frame) {
+            cluster.spoke(voice.session(), &spoken, sequence);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ambo_core::language::ISO_639_1;
 use ambo_core::{Language, Languages};
 use ambo_hub::DeliveryTick;
+use ambo_store_redis::RedisSettings;
 use ipnet::IpNet;
 
 use super::secret::Secret;
@@ -153,11 +154,28 @@ pub const FILE: Kind<Option<PathBuf>> = Kind {
 /// Where sessions are kept.
 pub const STORE: Kind<StoreKind> = Kind {
     placeholder: "STORE",
-    expects: "embedded, the only store this build has",
-    form: Form::Text,
+    expects: "embedded, or the URL of a Redis or Valkey such as redis://host:6379, \
+        rediss://user:password@host, redis+sentinel://host,host/master or redis+cluster://host,host",
+    // A URL may hold a password.
+    form: Form::Secret,
     parse: |text| match text {
         "embedded" => Ok(StoreKind::Embedded),
-        _ => Err(String::new()),
+        url => match RedisSettings::parse(url) {
+            Ok(redis) => Ok(StoreKind::Redis(Box::new(redis))),
+            Err(error) => Err(error.to_string()),
+        },
+    },
+};
+
+/// What keys in an engine begin with.
+pub const PREFIX: Kind<String> = Kind {
+    placeholder: "PREFIX",
+    expects: "1 to 32 letters, digits, '-' or '_'",
+    form: Form::Text,
+    parse: |text| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let is_good = (1..=32).contains(&text.len()) && text.bytes().all(is_plain);
+        if is_good { Ok(text.into()) } else { Err(String::new()) }
     },
 };
 
@@ -208,10 +226,12 @@ pub const LOG: Kind<String> = Kind {
 };
 
 /// Where sessions are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreKind {
     /// In memory and in a SQLite file in the data folder.
     Embedded,
+    /// In an engine that several nodes share.
+    Redis(Box<RedisSettings>),
 }
 
 /// The parts of a list; spaces around them do not count, nor do empty ones.

@@ -216,8 +216,12 @@ settings! {
             "the first of $STATE_DIRECTORY (systemd), $XDG_DATA_HOME/ambo, \
              ~/.local/share/ambo and /var/lib/ambo that can be told";
         store: StoreKind = STORE, "embedded",
-            "Where sessions are kept",
+            "Where sessions are kept: in this server, or in a Redis or Valkey that the nodes of a \
+             cluster share",
             "it needs nothing else: memory, and a SQLite file in data_dir";
+        store_prefix: String = PREFIX, "ambo",
+            "What a cluster's keys and channels in Redis or Valkey begin with",
+            "one name for one cluster; another lets two share an engine";
         admin_listen: Option<SocketAddr> = ADDRESS_OR_NONE, "",
             "Where operators are answered: probes, metrics, draining, closing sessions; \
              metrics are then served nowhere else",

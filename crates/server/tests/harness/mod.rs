@@ -2,8 +2,6 @@
 //! speaks to it through a WebSocket library that is not ours.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
-mod schema;
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +9,7 @@ use std::time::Duration;
 use ambo_core::Millis;
 use ambo_identity::LocalIssuer;
 use ambo_server::{Clock, Server, Settings};
+use ambo_testkit::contract as schema;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
 use tempfile::TempDir;

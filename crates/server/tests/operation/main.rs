@@ -6,7 +6,9 @@
 mod harness;
 mod support;
 
+mod admin;
 mod child;
+mod drain;
 mod edge;
 mod garbage;
 mod identity;

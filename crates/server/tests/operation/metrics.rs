@@ -134,7 +134,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What must be there, under the contract's names.
-const NAMES: [(&str, &str, &[&str]); 14] = [
+const NAMES: [(&str, &str, &[&str]); 15] = [
     ("session_creation_latency_seconds", "histogram", &[]),
     ("listener_join_latency_seconds", "histogram", &[]),
     ("heartbeat_latency_seconds", "histogram", &[]),
@@ -143,6 +143,7 @@ const NAMES: [(&str, &str, &[&str]); 14] = [
     ("active_sessions", "gauge", &[]),
     ("total_listeners", "gauge", &[]),
     ("connections", "gauge", &[]),
+    ("draining", "gauge", &[]),
     ("connection_errors", "counter", &["code"]),
     ("rate_limit_exceeded", "counter", &["operation"]),
     ("audio_frames_in", "counter", &[]),

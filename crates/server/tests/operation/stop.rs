@@ -13,23 +13,27 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Peer, START, World, frame};
-use crate::support::{ask, header, status, upgrade};
+use crate::support::{ask, header, read_to_end, status, upgrade};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A server that is stopping, with its clock.
-struct Stopping {
-    clock: Clock,
+pub struct Stopping {
+    pub clock: Clock,
     done: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Stopping {
-    fn begin(world: World, at_once: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn begin(world: World, at_once: impl Future<Output = ()> + Send + 'static) -> Self {
         let World { server, clock, .. } = world;
         Self { clock, done: tokio::spawn(server.stop(at_once)) }
     }
 
-    async fn done(self) {
+    pub fn is_done(&self) -> bool {
+        self.done.is_finished()
+    }
+
+    pub async fn done(self) {
         let done = tokio::time::timeout(Duration::from_secs(20), self.done);
         done.await.expect("it does not stop").unwrap().unwrap();
     }
@@ -106,7 +110,7 @@ async fn everybody_is_asked_in_the_first_half_and_closed_at_the_end() {
 
 impl Peer {
     /// The close frame, after nothing but messages of these types.
-    async fn closed_after(&mut self, kinds: &[&str]) -> (u16, String) {
+    pub async fn closed_after(&mut self, kinds: &[&str]) -> (u16, String) {
         loop {
             match self.next().await {
                 Some(Message::Text(text)) => {
@@ -126,23 +130,35 @@ async fn while_it_drains_nobody_new_comes_in_and_probes_are_told() {
     let world = World::start(|settings| settings.drain_period = 10 * MINUTE).await;
     let mut speaking = world.speak().await;
     let address = world.address();
-    let mut kept = TcpStream::connect(address).await.unwrap();
     let readyz = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let (head, body) = ask(&mut kept, readyz).await;
-    assert_eq!((status(&head), body.as_str()), (200, "ready\n"));
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let (head, body) = ask(&mut stream, readyz).await;
+        assert_eq!((status(&head), body.as_str()), (200, "ready\n"));
+        assert_eq!(header(&head, "connection"), None);
+        kept.push(stream);
+    }
 
     let (now, at_once) = tokio::sync::oneshot::channel();
     let at_once = async move { at_once.await.unwrap() };
     let stopping = Stopping::begin(world, at_once);
     speaking.peer.json_of("connectionRefreshRequired").await;
-    let (head, body) = ask(&mut kept, readyz).await;
-    assert_eq!((status(&head), body.as_str()), (503, "draining\n"));
     let join = format!("/ws?action=joinSession&sessionId={}&targetLanguage=es", speaking.session);
-    let (head, body) = ask(&mut kept, &upgrade(&join, "")).await;
-    assert_eq!((status(&head), header(&head, "retry-after")), (503, Some("1".into())));
-    assert!(body.contains("SERVICE_UNAVAILABLE"), "{body}");
-    let (head, _) = ask(&mut kept, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
-    assert_eq!(status(&head), 200, "alive all the same");
+    let healthz = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let expected = [
+        (readyz, 503, None, "draining"),
+        (&upgrade(&join, ""), 503, Some("1".to_owned()), "SERVICE_UNAVAILABLE"),
+        (healthz, 200, None, "ok"),
+    ];
+    for (mut stream, (request, code, retry_after, told)) in kept.into_iter().zip(expected) {
+        let (head, body) = ask(&mut stream, request).await;
+        assert_eq!((status(&head), header(&head, "retry-after")), (code, retry_after), "{head}");
+        assert!(body.contains(told), "{body}");
+        // The next connection of whoever keeps this one is to go elsewhere.
+        assert_eq!(header(&head, "connection"), Some("close".to_owned()));
+        assert_eq!(read_to_end(&mut stream).await, "");
+    }
     assert!(TcpStream::connect(address).await.is_err(), "it still accepts");
 
     now.send(()).unwrap();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ambo_app::ports::{Page, Paid, Store, StoreFault, Totals};
 use ambo_core::rules::{Seen, Toll, Wanted};
@@ -21,6 +22,8 @@ pub enum Mishap {
     Unheard,
     /// It never ends.
     Hangs,
+    /// It happens once the store is well again.
+    Held,
 }
 
 /// What every fault of this store says.
@@ -54,6 +57,12 @@ impl Faulty {
             Mishap::Broken => Err(StoreFault::broken(CAUSE)),
             Mishap::Unheard => call.await.and(Err(unavailable())),
             Mishap::Hangs => std::future::pending().await,
+            Mishap::Held => {
+                while self.mishaps.by_operation.lock().contains_key(operation) {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                call.await
+            }
         }
     }
 }

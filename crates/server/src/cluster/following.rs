@@ -1,0 +1,208 @@
+//! Which sessions of others this node hears, and from when on.
+//!
+//! A node with a listener of a session follows its audio and its notices; one with the speaker
+//! alone follows the notices; one with nobody follows nothing, after a while.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ambo_app::ports::StoreFault;
+use ambo_core::{Language, Millis, SessionId};
+use ambo_store_redis::{Entry, Since, Topic};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{Cluster, audio, outbox};
+use crate::parcel::Parcel;
+
+/// A session that nobody here is in is followed so long: longer than the greatest time between
+/// being let in and being seated, which the handshake's time limit bounds.
+const LINGER: Millis = Millis::from_secs(60);
+
+/// Frames kept while older ones are fetched: far more than come in that time.
+const MAX_EARLY: usize = 1_000;
+
+/// What is followed.
+#[derive(Default)]
+pub(super) struct Following(Mutex<HashMap<SessionId, Arc<Followed>>>);
+
+/// One session of it.
+struct Followed {
+    floor: Language,
+    /// When somebody was last let in.
+    touched_at: AtomicU64,
+    /// Held while beginning to follow, so that a second newcomer waits for what the first began.
+    heard: tokio::sync::Mutex<Heard>,
+    /// Frames that came before those that were kept, while these are being fetched.
+    early: Mutex<Option<Vec<Bytes>>>,
+}
+
+#[derive(Default)]
+struct Heard {
+    notices: bool,
+    audio: bool,
+}
+
+impl Following {
+    pub(super) fn drop(&self, session: &SessionId) {
+        self.0.lock().remove(session);
+    }
+
+    fn touch(&self, session: &SessionId, floor: Language, now: Millis) -> Arc<Followed> {
+        let mut sessions = self.0.lock();
+        let followed = sessions.entry(session.clone()).or_insert_with(|| {
+            let (touched_at, heard) = (AtomicU64::new(0), tokio::sync::Mutex::default());
+            Arc::new(Followed { floor, touched_at, heard, early: Mutex::new(None) })
+        });
+        followed.touched_at.store(now.0, Ordering::Relaxed);
+        Arc::clone(followed)
+    }
+}
+
+impl Cluster {
+    /// Hears notices and audio of a session, beginning with the last seconds.
+    pub(super) async fn listen(
+        &self,
+        session: &SessionId,
+        floor: Language,
+    ) -> Result<(), StoreFault> {
+        let followed = self.following.touch(session, floor, self.clock.now());
+        let mut heard = followed.heard.lock().await;
+        self.hear_notices(session, &mut heard).await?;
+        if !heard.audio {
+            *followed.early.lock() = Some(Vec::new());
+            let begun = self.begin_audio(session, floor).await;
+            let mut early = followed.early.lock();
+            for payload in early.take().into_iter().flatten() {
+                audio::relay(&self.local.hub, session, &payload);
+            }
+            drop(early);
+            heard.audio = begun.is_ok();
+            return begun;
+        }
+        Ok(())
+    }
+
+    async fn begin_audio(&self, session: &SessionId, floor: Language) -> Result<(), StoreFault> {
+        let [audio, configuration] = audio::topics(session, floor);
+        let kept = self.bus.follow(audio, Since::Kept).await?;
+        self.feed(session, &configuration, &kept).await
+    }
+
+    /// Takes a frame of another node: at once, or behind those that are being fetched.
+    pub(super) fn take_audio(&self, session: &SessionId, payload: Bytes) {
+        let followed = self.following.0.lock().get(session).cloned();
+        let mut early = followed.as_ref().map(|followed| followed.early.lock());
+        match early.as_mut().and_then(|early| early.as_mut()) {
+            Some(early) if early.len() < MAX_EARLY => early.push(payload),
+            Some(_) => {}
+            None => audio::relay(&self.local.hub, session, &payload),
+        }
+    }
+
+    /// Hears notices of a session, and learns how far its speaker has come.
+    pub(super) async fn catch_up(
+        &self,
+        session: &SessionId,
+        floor: Language,
+    ) -> Result<(), StoreFault> {
+        let followed = self.following.touch(session, floor, self.clock.now());
+        let mut heard = followed.heard.lock().await;
+        self.hear_notices(session, &mut heard).await?;
+        if !heard.audio {
+            let [audio, configuration] = audio::topics(session, floor);
+            let kept = self.bus.kept(&audio).await?;
+            self.feed(session, &configuration, &kept).await?;
+        }
+        Ok(())
+    }
+
+    async fn hear_notices(&self, session: &SessionId, heard: &mut Heard) -> Result<(), StoreFault> {
+        if !heard.notices {
+            let kept = self.bus.follow(Topic::Session(session.clone()), Since::Kept).await?;
+            heard.notices = true;
+            kept.iter().for_each(|entry| self.take_kept(&entry.payload));
+        }
+        Ok(())
+    }
+
+    /// What was told before this node began to listen, but perhaps after the newcomer was decided
+    /// on: a state that is no news is left alone.
+    fn take_kept(&self, payload: &[u8]) {
+        match outbox::unwrap(payload) {
+            Some((_, Parcel::Broadcast { session, state, .. }))
+                if !self.local.lives.is_news(&session, state) => {}
+            Some(_) => self.take(payload),
+            None => {}
+        }
+    }
+
+    /// Gives the hub what was spoken before, in order. The codec's configuration is older than
+    /// all that is kept, or among it.
+    async fn feed(
+        &self,
+        session: &SessionId,
+        configuration: &Topic,
+        kept: &[Entry],
+    ) -> Result<(), StoreFault> {
+        let first = kept.first().and_then(|entry| audio::sequence(&entry.payload));
+        let before = |entry: &Entry| {
+            let sequence = audio::sequence(&entry.payload);
+            first.is_none_or(|first| sequence.is_some_and(|sequence| sequence < first))
+        };
+        let configuration = self.bus.kept(configuration).await?;
+        for entry in configuration.iter().filter(|entry| before(entry)).chain(kept) {
+            audio::relay(&self.local.hub, session, &entry.payload);
+        }
+        Ok(())
+    }
+
+    /// Hears no more of a session; says what its floor was.
+    pub(super) fn leave(&self, session: &SessionId) -> Option<Language> {
+        let followed = self.following.0.lock().remove(session)?;
+        self.bus.unfollow(&Topic::Session(session.clone()));
+        self.bus.unfollow(&Topic::Audio { session: session.clone(), language: followed.floor });
+        Some(followed.floor)
+    }
+
+    /// Hears no more of a session that ended here, and throws away what nobody will ask for. The
+    /// last seconds of audio stay for a while: others may still be catching up.
+    pub(super) fn leave_ended(self: &Arc<Self>, session: &SessionId) {
+        let Some(floor) = self.leave(session) else { return };
+        let [_, configuration] = audio::topics(session, floor);
+        let cluster = Arc::clone(self);
+        tokio::spawn(async move {
+            // It goes by itself after a time, should the engine not answer now.
+            let _ = cluster.bus.clear(&[configuration]).await;
+        });
+    }
+
+    /// Stops following what nobody here hears any more. A session in which nobody is at all is
+    /// forgotten; the store has it.
+    pub(super) fn tidy(&self) {
+        let now = self.clock.now();
+        let sessions: Vec<_> = {
+            let sessions = self.following.0.lock();
+            sessions.iter().map(|(id, followed)| (id.clone(), Arc::clone(followed))).collect()
+        };
+        let occupied = self.local.lives.occupied();
+        for (session, followed) in sessions {
+            let touched_at = Millis(followed.touched_at.load(Ordering::Relaxed));
+            if now.since(touched_at) < LINGER || self.local.hub.count(&session) > 0 {
+                continue;
+            }
+            // Somebody is being let in at this moment.
+            let Ok(mut heard) = followed.heard.try_lock() else { continue };
+            if occupied.contains(&session) {
+                heard.audio = false;
+                let topic = Topic::Audio { session: session.clone(), language: followed.floor };
+                self.bus.unfollow(&topic);
+            } else {
+                self.leave(&session);
+                self.local.hub.close(&session);
+                self.local.lives.forget_desk(&session);
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The truth is in the sockets: what the engine knows of this node is compared with them.
+//!
+//! An engine may forget (it was flushed, or failed over to a replica that was behind), may be told
+//! of a death that was none (a process that was stopped for a while), or may miss a departure.
+//! Whatever differs twice in a row is put right; once may be a change on its way.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ambo_app::ports::StoreFault;
+use ambo_core::notice::Turn;
+use ambo_core::rules::{OfSession, Wanted};
+use ambo_core::{
+    Applied, Audience, Change, Connection, ConnectionId, Notice, Role, Session, SessionId, Speaker,
+    Tidings,
+};
+use ambo_wire::websocket::{self, close_code};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::Cluster;
+use super::keeper::lapse;
+use crate::live::Live;
+use crate::node::Node;
+
+/// Sessions compared at the same time.
+const AT_ONCE: usize = 16;
+
+/// Connections that were amiss when they were looked at last.
+#[derive(Default)]
+pub(super) struct Suspects(HashSet<ConnectionId>);
+
+impl Suspects {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// One session as the engine has it, beside who is connected here.
+struct Comparison<'a> {
+    node: &'a Node,
+    /// Who was amiss before; everybody, where nothing may wait.
+    before: Option<&'a Suspects>,
+    session: SessionId,
+    known: Option<Session>,
+    rows: HashMap<ConnectionId, Connection>,
+    lives: Vec<Arc<Live>>,
+}
+
+impl Cluster {
+    pub(super) fn note_unsettled(&self, is_unsettled: bool) {
+        self.is_unsettled.store(is_unsettled, Ordering::Relaxed);
+    }
+
+    /// Compares all sessions of this node, and puts right what was amiss before.
+    pub(super) async fn reconcile(
+        &self,
+        node: &Node,
+        suspects: &mut Suspects,
+    ) -> Result<(), StoreFault> {
+        let mut sessions: HashMap<SessionId, Vec<Arc<Live>>> = HashMap::new();
+        for live in node.lives.all() {
+            sessions.entry(live.session.clone()).or_default().push(live);
+        }
+        for session in node.lives.sessions() {
+            sessions.entry(session).or_default();
+        }
+        let before = &*suspects;
+        let amiss: Vec<Vec<ConnectionId>> = stream::iter(sessions)
+            .map(|(session, lives)| self.reconcile_one(node, session, lives, Some(before)))
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        suspects.0 = amiss.into_iter().flatten().collect();
+        Ok(())
+    }
+
+    /// The same for one session, at once. What cannot be done now is done in a later round.
+    pub(crate) async fn bring_back(&self, node: &Node, session: &SessionId) {
+        let mut lives = node.lives.all();
+        lives.retain(|live| live.session == *session);
+        if let Err(fault) = self.reconcile_one(node, session.clone(), lives, None).await {
+            tracing::warn!(
+                component = "cluster",
+                operation = "reconcile",
+                correlationId = %session,
+                error = %format_args!("{fault}: {}", fault.source),
+                "a session cannot be looked after now"
+            );
+        }
+    }
+
+    async fn reconcile_one(
+        &self,
+        node: &Node,
+        session: SessionId,
+        lives: Vec<Arc<Live>>,
+        before: Option<&Suspects>,
+    ) -> Result<Vec<ConnectionId>, StoreFault> {
+        let rows = self.store.members_of(&session, self.id.as_str()).await?;
+        let rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+        let wanted = Wanted { session: OfSession::Named(session.clone()), ..Wanted::default() };
+        let known = node.app.store().load(&wanted).await?.session;
+        let comparison = Comparison { node, before, session, known, rows, lives };
+        comparison.put_right().await
+    }
+}
+
+impl Comparison<'_> {
+    /// Puts right what was amiss before too; names what is amiss now.
+    async fn put_right(mut self) -> Result<Vec<ConnectionId>, StoreFault> {
+        let mut amiss = Vec::new();
+        let lives = std::mem::take(&mut self.lives);
+        let mut lives: Vec<_> = lives.into_iter().filter(|live| is_a_members(live)).collect();
+        // The speaker first: without a session there is nothing to be admitted to.
+        lives.sort_by_key(|live| !live.is_speaker);
+        for live in lives {
+            if self.rows.remove(&live.id).is_some() && !live.is_speaker {
+                continue;
+            }
+            let is_right = match live.is_speaker {
+                true => self.is_speaker_right(&live),
+                false => false,
+            };
+            if is_right {
+                continue;
+            }
+            if !self.was_amiss(&live.id) {
+                amiss.push(live.id.clone());
+                continue;
+            }
+            match live.is_speaker {
+                true => self.bring_back_speaker(&live).await?,
+                false => self.bring_back_listener(&live).await?,
+            }
+        }
+        self.let_go_strangers(&mut amiss).await;
+        Ok(amiss)
+    }
+
+    fn was_amiss(&self, id: &ConnectionId) -> bool {
+        self.before.is_none_or(|before| before.0.contains(id))
+    }
+
+    /// Whether the engine has this speaker where it is. One whose place another connection has is
+    /// retired: its notice has been lost.
+    fn is_speaker_right(&self, live: &Live) -> bool {
+        match self.known.as_ref().map(|known| &known.speaker) {
+            Some(Speaker::Present(there)) if *there == live.id => true,
+            Some(Speaker::Present(_)) => {
+                live.retire(self.node.clock.now());
+                true
+            }
+            Some(Speaker::Lost { .. }) | None => false,
+        }
+    }
+
+    /// Writes a lost session again, or takes its speaker's place up again.
+    async fn bring_back_speaker(&mut self, live: &Live) -> Result<(), StoreFault> {
+        let now = self.node.clock.now();
+        let Some(record) = self.node.lives.record(&self.session) else { return Ok(()) };
+        let connection = connection_of(live, Role::Speaker);
+        let expires_at = now + self.node.limits().session_max_duration;
+        let change = match &self.known {
+            None => Change::Open {
+                session: Session {
+                    speaker: Speaker::Present(live.id.clone()),
+                    listeners: 0,
+                    expires_at: record.expires_at.max(now + self.node.limits().speaker_grace),
+                    ..record
+                },
+                connection,
+            },
+            Some(known) => Change::Attach {
+                connection,
+                owner: known.owner.clone(),
+                was: known.speaker.clone(),
+                expires_at,
+                now,
+            },
+        };
+        if self.node.app.store().commit(&change).await? == Applied::Stale {
+            return Ok(());
+        }
+        tracing::warn!(
+            component = "cluster",
+            operation = "reconcile",
+            correlationId = %self.session,
+            change = change.name(),
+            "a session that the engine had lost was written again"
+        );
+        if let Change::Attach { .. } = change {
+            self.tell_resumed().await;
+        }
+        self.known = Some(match change {
+            Change::Open { session, .. } => session,
+            _ => return Ok(()),
+        });
+        Ok(())
+    }
+
+    /// Listeners were told that the speaker is lost; it is not.
+    async fn tell_resumed(&self) {
+        let Some(known) = &self.known else { return };
+        let now = self.node.clock.now();
+        let turn = if known.paused { Turn::Paused } else { Turn::Resumed };
+        let mut state = known.broadcast_state();
+        (state.is_paused, state.last_state_change) = (known.paused, now);
+        let audience = Audience::Listeners(self.session.clone());
+        let tidings = Tidings::Broadcast { turn, state, message: None };
+        self.node.app.notify(&[Notice { audience, tidings }], now).await;
+    }
+
+    /// Counts a listener again. One for whom there is no place any more may try elsewhere.
+    async fn bring_back_listener(&self, live: &Arc<Live>) -> Result<(), StoreFault> {
+        let Some(target) = live.outlet.language() else { return Ok(()) };
+        if self.known.is_none() {
+            return Ok(());
+        }
+        let connection = connection_of(live, Role::Listener { target });
+        let row = connection.clone();
+        let (max, now) = (self.node.limits().max_listeners, self.node.clock.now());
+        let max = if max == 0 { u32::MAX } else { max };
+        match self.node.app.store().commit(&Change::Admit { connection, max, now }).await? {
+            Applied::Stale => {
+                live.outlet.close(websocket::close(close_code::TRY_AGAIN_LATER, "session full"));
+            }
+            // It may have left in between, before it was counted.
+            Applied::Done if self.node.lives.find(&live.id).is_none() => {
+                lapse(self.node, row).await;
+            }
+            Applied::Done => {}
+        }
+        Ok(())
+    }
+
+    /// Members that nobody here is: their departure has been missed.
+    async fn let_go_strangers(&mut self, amiss: &mut Vec<ConnectionId>) {
+        let now = self.node.clock.now();
+        for (id, row) in std::mem::take(&mut self.rows) {
+            if now.since(row.connected_at) < OPENING || self.node.lives.find(&id).is_some() {
+                continue;
+            }
+            if self.was_amiss(&id) {
+                lapse(self.node, row).await;
+            } else {
+                amiss.push(id);
+            }
+        }
+    }
+}
+
+/// The longest between being let in and being connected: the handshake has its time limit.
+const OPENING: ambo_core::Millis = ambo_core::Millis::from_secs(15);
+
+/// Whether a connection is still its member's own, as far as is known here.
+fn is_a_members(live: &Live) -> bool {
+    live.retired_at.load(Ordering::Relaxed) == 0 && live.outlet.why().is_none()
+}
+
+fn connection_of(live: &Live, role: Role) -> Connection {
+    Connection::new(live.id.clone(), live.session.clone(), role, live.source, live.opened_at)
+}
