@@ -72,6 +72,7 @@ impl Limits {
             Operation::Connect => self.connects,
             Operation::Heartbeat => self.heartbeats,
             Operation::Control => self.control,
+            Operation::Status => Rate::new(1, Millis::from_secs(1)),
             Operation::Audio => self.audio,
         }
     }
@@ -92,6 +93,8 @@ pub enum Operation {
     Heartbeat,
     /// Control messages.
     Control,
+    /// Telling a speaker who listens without being asked, where no process sees all of a session.
+    Status,
     /// Audio frames.
     Audio,
 }
@@ -106,6 +109,7 @@ impl Operation {
             Self::Connect => "connect",
             Self::Heartbeat => "heartbeat",
             Self::Control => "control",
+            Self::Status => "status",
             Self::Audio => "audio",
         }
     }

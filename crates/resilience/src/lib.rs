@@ -25,6 +25,7 @@ mod breaking;
 mod call;
 mod health;
 mod lenient;
+mod observed;
 mod retrying;
 mod timed;
 
@@ -38,6 +39,7 @@ pub use breaking::BreakingStore;
 pub use call::Call;
 pub use health::Health;
 pub use lenient::LenientLimits;
+pub use observed::ObservedStore;
 pub use retrying::RetryingStore;
 pub use timed::TimedStore;
 

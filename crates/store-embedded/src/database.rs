@@ -78,6 +78,7 @@ pub(crate) fn is_lasting(operation: Operation) -> bool {
         | Operation::Connect
         | Operation::Heartbeat
         | Operation::Control
+        | Operation::Status
         | Operation::Audio => false,
     }
 }

@@ -1,0 +1,154 @@
+//! What a function that keeps state is made of. Built once, when the process starts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ambo_app::App;
+use ambo_app::ports::{Keys, Store};
+use ambo_core::event::{Departure, Via};
+use ambo_core::rules::StatusPulse;
+use ambo_core::{
+    Arrival, Connection, ConnectionId, Event, Limits, SessionId, SourceAddress, Terms, Words,
+};
+use ambo_resilience::ObservedStore;
+use ambo_store_dynamodb::DynamoStore;
+use ambo_wire::Sizes;
+use futures_util::stream::{self, StreamExt as _};
+use parking_lot::Mutex;
+
+use crate::aws::Aws;
+use crate::clock::Clock;
+use crate::connections::Connections;
+use crate::first_message::Courier;
+use crate::languages::{self, LanguageDesk};
+use crate::metrics::Metrics;
+use crate::outbox::{GatewayOutbox, IN_FLIGHT};
+
+/// A function's parts.
+pub(crate) struct Context {
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sizes: Sizes,
+    pub(crate) media_url: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) outbox: Arc<GatewayOutbox>,
+    pub(crate) courier: Courier,
+    /// The store itself, for what only the sweep asks.
+    pub(crate) rolls: Arc<DynamoStore>,
+    /// What speakers were told of their listeners by this process.
+    pub(crate) pulses: Mutex<HashMap<SessionId, StatusPulse>>,
+    app: Mutex<Arc<App>>,
+    store: Arc<dyn Store>,
+    keys: Arc<dyn Keys>,
+    desk: LanguageDesk,
+}
+
+/// What a context is built from.
+pub(crate) struct Parts {
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) media_url: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) aws: Arc<Aws>,
+    pub(crate) endpoint: String,
+    pub(crate) courier: Courier,
+    pub(crate) rolls: Arc<DynamoStore>,
+    pub(crate) keys: Arc<dyn Keys>,
+    pub(crate) sources: languages::Sources,
+}
+
+impl Context {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { clock, metrics, media_url, limits, aws, endpoint, courier, .. } = parts;
+        let Parts { rolls, keys, sources, .. } = parts;
+        let store = observed(Arc::clone(&rolls), &metrics);
+        let connections = Arc::new(Connections::new(Arc::clone(&aws), endpoint));
+        let outbox = Arc::new(GatewayOutbox {
+            connections: Arc::clone(&connections),
+            store: Arc::clone(&store),
+            rolls: Arc::clone(&rolls),
+            metrics: Arc::clone(&metrics),
+            departed: Mutex::default(),
+        });
+        let languages = languages::known();
+        let terms = Terms { limits: limits.clone(), languages, words: Words::builtin() };
+        let app = app(&store, &outbox, &keys, terms);
+        Self {
+            clock,
+            metrics,
+            sizes: Sizes::default(),
+            media_url,
+            limits,
+            connections,
+            outbox,
+            courier,
+            rolls,
+            pulses: Mutex::default(),
+            app: Mutex::new(app),
+            store,
+            keys,
+            desk: LanguageDesk::new(aws, sources),
+        }
+    }
+
+    /// The walk.
+    pub(crate) fn app(&self) -> Arc<App> {
+        Arc::clone(&self.app.lock())
+    }
+
+    /// The walk, by the languages that there are now.
+    pub(crate) async fn app_by_language(&self) -> Arc<App> {
+        if let Some(languages) = self.desk.look(self.clock.now()).await {
+            let terms = Terms { languages, ..self.app().terms().clone() };
+            *self.app.lock() = app(&self.store, &self.outbox, &self.keys, terms);
+        }
+        self.app()
+    }
+
+    /// A connection is gone, and nobody asked for it: tells the rules, and whoever they say.
+    pub(crate) async fn depart(
+        &self,
+        connection: ConnectionId,
+        source: SourceAddress,
+        how: Departure,
+    ) {
+        let arrival = Arrival {
+            connection,
+            source,
+            via: Via::Server,
+            token: None,
+            intent: Ok(Event::Disconnect(how)),
+            stamp: self.clock.stamp(),
+        };
+        let app = self.app();
+        // A refusal is a fault that was logged; the sweep sees the same connection again.
+        let outcome = app.handle(&arrival).await;
+        app.notify(&outcome.notices, self.clock.now()).await;
+    }
+
+    /// Walks the departures of those who were found gone while others were told.
+    pub(crate) async fn settle(&self) {
+        let gone: Vec<Connection> = std::mem::take(&mut *self.outbox.departed.lock());
+        let depart = |gone: Connection| self.depart(gone.id, gone.source, Departure::Lost);
+        stream::iter(gone).for_each_concurrent(IN_FLIGHT, depart).await;
+    }
+}
+
+fn app(
+    store: &Arc<dyn Store>,
+    outbox: &Arc<GatewayOutbox>,
+    keys: &Arc<dyn Keys>,
+    terms: Terms,
+) -> Arc<App> {
+    let outbox = Arc::clone(outbox);
+    Arc::new(App::new(Arc::clone(store), outbox, Arc::clone(keys), terms))
+}
+
+/// The store, made to bear faults and timed.
+fn observed(rolls: Arc<DynamoStore>, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
+    let wrapped = ambo_resilience::wrap(rolls, &ambo_resilience::Settings::default());
+    let metrics = Arc::clone(metrics);
+    let took = move |call: ambo_resilience::Call, took| metrics.store_took(call.as_str(), took);
+    Arc::new(ObservedStore::new(wrapped.store, took))
+}

@@ -1,0 +1,160 @@
+//! The sweep, every minute: what no event tells.
+
+use std::collections::HashMap;
+
+use ambo_app::ports::StoreFault;
+use ambo_core::event::Departure;
+use ambo_core::notice::{EndReason, Status};
+use ambo_core::rules::{OfSession, StatusPulse, Wanted};
+use ambo_core::{Audience, Connection, ConnectionId, Millis, Notice, Role, Tidings};
+use futures_util::stream::{self, StreamExt as _};
+
+use crate::connections::chain;
+use crate::context::Context;
+use crate::outbox::IN_FLIGHT;
+use crate::status;
+
+/// Connections read at once.
+const PAGE: i32 = 500;
+/// Ends picked up in one sweep.
+const MAX_UNFINISHED: usize = 100;
+
+/// Ends what is over, takes out who is gone, tells speakers who is left, and counts.
+pub(crate) async fn run(context: &Context) {
+    let ended = context.app().sweep(|| context.clock.stamp()).await;
+    note("sessions that are over cannot be ended now", ended.map(|_| ()));
+    note("ends that were half told are left so", finish(context).await);
+    let mut rolls = Rolls::default();
+    let called = rolls.call(context).await;
+    let is_whole = called.is_ok();
+    note("some connections were not looked at", called);
+    rolls.tell_speakers(context, is_whole).await;
+    context.settle().await;
+    count(context, &rolls, is_whole).await;
+}
+
+/// Logs what failed. The next sweep tries again.
+fn note(what: &'static str, outcome: Result<(), StoreFault>) {
+    if let Err(fault) = outcome {
+        tracing::warn!(
+            component = "sweep",
+            operation = "sweep",
+            error = chain(&fault),
+            "{what}; tried again in a minute"
+        );
+    }
+}
+
+/// Tells the ends that somebody began to tell and did not finish. How they came about is not
+/// known any more.
+async fn finish(context: &Context) -> Result<(), StoreFault> {
+    let app = context.app();
+    for session in context.rolls.unfinished(MAX_UNFINISHED).await? {
+        let tidings = Tidings::Ended { reason: EndReason::SpeakerEnded, message: None };
+        let notice = Notice { audience: Audience::Everyone(session), tidings };
+        app.notify(&[notice], context.clock.now()).await;
+    }
+    Ok(())
+}
+
+/// All connections, as the sweep found them.
+#[derive(Default)]
+struct Rolls {
+    speakers: Vec<Connection>,
+    connections: u64,
+}
+
+impl Rolls {
+    /// Calls everybody, page by page, and takes out who does not answer any more.
+    async fn call(&mut self, context: &Context) -> Result<(), StoreFault> {
+        let mut after: Option<ConnectionId> = None;
+        loop {
+            let page = context.rolls.connections(after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.id.clone());
+            let now = context.clock.now();
+            let (gone, here): (Vec<_>, Vec<_>) =
+                page.into_iter().partition(|connection| is_over(context, connection, now));
+            here.into_iter().for_each(|connection| self.enter(connection));
+            let lapse = |connection| lapse(context, connection);
+            stream::iter(gone).for_each_concurrent(IN_FLIGHT, lapse).await;
+        }
+    }
+
+    fn enter(&mut self, connection: Connection) {
+        self.connections += 1;
+        if connection.role == Role::Speaker {
+            self.speakers.push(connection);
+        }
+    }
+
+    /// Tells each speaker who listens. Of a roll that is not whole, nothing is told.
+    async fn tell_speakers(&self, context: &Context, is_whole: bool) {
+        if !is_whole {
+            return;
+        }
+        self.forget_pulses(context);
+        let tell = |speaker: &Connection| self.tell_speaker(context, speaker.clone());
+        let all = self.speakers.iter().map(tell);
+        stream::iter(all).for_each_concurrent(IN_FLIGHT, |told| told).await;
+    }
+
+    /// Pulses are kept of the sessions that are there.
+    fn forget_pulses(&self, context: &Context) {
+        let mut pulses = context.pulses.lock();
+        let here: HashMap<_, _> =
+            self.speakers.iter().map(|speaker| (&speaker.session, ())).collect();
+        pulses.retain(|session, _| here.contains_key(session));
+    }
+
+    async fn tell_speaker(&self, context: &Context, speaker: Connection) {
+        let named = OfSession::Named(speaker.session.clone());
+        let wanted = Wanted { session: named, languages: true, ..Wanted::default() };
+        let Ok(seen) = context.app().store().load(&wanted).await else { return };
+        let Some(session) = seen.session.filter(|found| found.is_spoken_by(&speaker.id)) else {
+            return;
+        };
+        let now = context.clock.now();
+        let status = Status::of(&session, seen.languages, now);
+        let due = {
+            let mut pulses = context.pulses.lock();
+            let pulse = pulses
+                .entry(speaker.session.clone())
+                .or_insert_with(|| StatusPulse::new(session.created_at));
+            let due = pulse.due(&status, now);
+            if due.is_some() {
+                pulse.told(&status, now);
+            }
+            due
+        };
+        if let Some(reason) = due {
+            status::tell(context, &speaker.id, &status, reason).await;
+        }
+    }
+}
+
+/// Whether a connection has been silent for too long, or is too old.
+fn is_over(context: &Context, connection: &Connection, now: Millis) -> bool {
+    let limits = &context.limits;
+    let is_over = |span: Millis, limit: Millis| !limit.is_zero() && span >= limit;
+    is_over(now.since(connection.seen_at), limits.heartbeat_timeout)
+        || is_over(now.since(connection.connected_at), limits.connection_max_duration)
+}
+
+/// Takes a member out, then closes what may be left of its connection. In this order: a close is
+/// told as a goodbye, which must find nothing to end.
+async fn lapse(context: &Context, connection: Connection) {
+    let id = connection.id.clone();
+    context.depart(connection.id, connection.source, Departure::Lost).await;
+    context.connections.delete(&id).await;
+}
+
+async fn count(context: &Context, rolls: &Rolls, is_whole: bool) {
+    match context.app().store().totals().await {
+        Ok(totals) if is_whole => {
+            context.metrics.totals(totals.sessions, totals.listeners, rolls.connections);
+        }
+        Ok(_) => {}
+        Err(fault) => note("nothing was counted", Err(fault)),
+    }
+}
