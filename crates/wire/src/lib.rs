@@ -15,6 +15,7 @@ pub mod websocket;
 pub use audio::AudioFrame;
 pub use client_message::{ClientMessage, Incoming};
 pub use error::{ErrorBody, error_message};
+pub use parameters::parse_session_id;
 pub use query::{ConnectQuery, Connecting};
 pub use server_message::{Resumed, ServerMessage, Stamped};
 

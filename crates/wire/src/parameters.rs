@@ -31,7 +31,8 @@ pub(crate) fn optional_session_id(from: &impl Parameters) -> Result<Option<Sessi
     from.text("sessionId")?.map(|text| parse_session_id(&text)).transpose()
 }
 
-fn parse_session_id(text: &str) -> Result<SessionId, Refusal> {
+/// A session's id as somebody wrote it.
+pub fn parse_session_id(text: &str) -> Result<SessionId, Refusal> {
     SessionId::parse(text).ok_or_else(|| Refusal::InvalidSessionId {
         given: text.chars().take(SHOWN_SESSION_ID).collect(),
     })
