@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use ambo_app::ports::StoreFault;
 use ambo_core::event::Departure;
 use ambo_core::{Connection, Millis, SessionId};
-use ambo_store_redis::{Claim, EngineMark, Forgotten, NodeId};
+use ambo_store_redis::{Claim, EngineMark, Forgotten, NodeId, Renewed};
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::Cluster;
@@ -21,6 +23,8 @@ pub(super) const LEASE: Millis = Millis::from_secs(6);
 /// How often a lease is renewed and others' are looked at. With the lease above, the members of a
 /// dead node lapse within 6 + 2 seconds and the time it takes to go through them.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// The most between two renewals of a lease that holds.
+const MOST_BETWEEN: Duration = Duration::from_millis(LEASE.0);
 /// How long a node must have held its lease without a break before it takes others for dead: an
 /// engine that was away let everybody's lease run out.
 const SETTLED_AFTER: Duration = Duration::from_secs(8);
@@ -35,91 +39,82 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Keeper {
     node: Arc<Node>,
     cluster: Arc<Cluster>,
+    pulse: Mutex<Pulse>,
+}
+
+/// How it went with the engine lately.
+struct Pulse {
     engine: Option<EngineMark>,
     renewed_at: Option<Instant>,
+    is_answered: bool,
     settled_since: Instant,
     ill_at: Option<Instant>,
-    rounds: u32,
-    suspects: Suspects,
 }
 
 impl Keeper {
     pub(crate) fn new(node: Arc<Node>, cluster: Arc<Cluster>) -> Self {
-        Self {
-            node,
-            cluster,
+        let pulse = Pulse {
             engine: None,
             renewed_at: None,
+            is_answered: false,
             settled_since: Instant::now(),
             ill_at: None,
-            rounds: 0,
-            suspects: Suspects::default(),
+        };
+        Self { node, cluster, pulse: Mutex::new(pulse) }
+    }
+
+    /// Runs until told to stop. It keeps real time: leases are the engine's affair. The lease is
+    /// renewed beside all other work, however long that takes.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = self.renew_always() => {}
+            () = self.work_always() => {}
         }
     }
 
-    /// Runs until told to stop. It keeps real time: leases are the engine's affair.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(RENEWAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    async fn renew_always(&self) {
+        let mut ticks = ticks();
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = ticks.tick() => {}
+            ticks.tick().await;
+            let renewed = self.cluster.leases.renew(&self.cluster.id).await;
+            if let Err(fault) = &renewed {
+                tell_fault("renew", fault);
             }
-            if let Err(fault) = self.round().await {
-                tracing::warn!(
-                    component = "cluster",
-                    operation = "renew",
-                    error = %format_args!("{fault}: {}", fault.source),
-                    "the cluster's engine cannot be asked; tried again"
-                );
-                self.fall_ill();
+            let is_unsettled = self.pulse.lock().note(renewed.ok());
+            self.cluster.note_unsettled(is_unsettled);
+        }
+    }
+
+    async fn work_always(&self) {
+        let mut ticks = ticks();
+        let mut suspects = Suspects::default();
+        for round in 1_u32.. {
+            ticks.tick().await;
+            if let Err(fault) = self.work(round, &mut suspects).await {
+                tell_fault("work", &fault);
             }
         }
     }
 
-    async fn round(&mut self) -> Result<(), StoreFault> {
-        self.renew().await?;
-        self.rounds += 1;
-        let is_unsettled = self.ill_at.is_some_and(|at| at.elapsed() < UNSETTLED_FOR);
-        self.cluster.note_unsettled(is_unsettled);
-        if is_unsettled || self.rounds.is_multiple_of(CALM) || !self.suspects.is_empty() {
-            self.cluster.reconcile(&self.node, &mut self.suspects).await?;
+    async fn work(&self, round: u32, suspects: &mut Suspects) -> Result<(), StoreFault> {
+        let (is_answered, is_settled) = {
+            let pulse = self.pulse.lock();
+            (pulse.is_answered, pulse.settled_since.elapsed() >= SETTLED_AFTER)
+        };
+        if !is_answered {
+            return Ok(());
+        }
+        if self.cluster.is_unsettled() || round.is_multiple_of(CALM) || !suspects.is_empty() {
+            self.cluster.reconcile(&self.node, suspects).await?;
         }
         self.cluster.tidy();
-        if self.settled_since.elapsed() >= SETTLED_AFTER {
+        if is_settled {
             for dead in self.cluster.leases.dead().await? {
                 self.settle_estate(&dead).await?;
             }
         }
         Ok(())
-    }
-
-    /// Renews the lease. That the engine does not know this node, or is another than before, means
-    /// that it may have lost more.
-    async fn renew(&mut self) -> Result<(), StoreFault> {
-        let renewed = self.cluster.leases.renew(&self.cluster.id).await?;
-        let is_first = self.renewed_at.is_none();
-        let is_another = self.engine.replace(renewed.engine.clone()) != Some(renewed.engine);
-        // A process that was stopped may have been taken for dead although the engine is well.
-        let has_slept =
-            self.renewed_at.is_some_and(|at| at.elapsed() >= Duration::from_millis(LEASE.0));
-        self.renewed_at = Some(Instant::now());
-        if !is_first && (!renewed.was_known || is_another || has_slept) {
-            tracing::warn!(
-                component = "cluster",
-                operation = "renew",
-                "the engine or this node was away; what it knows is looked after"
-            );
-            self.fall_ill();
-        }
-        Ok(())
-    }
-
-    fn fall_ill(&mut self) {
-        self.ill_at = Some(Instant::now());
-        self.settled_since = Instant::now();
-        self.cluster.note_unsettled(true);
     }
 
     /// Lets the members of a dead node lapse, unless another survivor does.
@@ -170,6 +165,44 @@ impl Keeper {
             .await;
         Ok(count)
     }
+}
+
+impl Pulse {
+    /// Notes what a renewal has found; says whether what the engine knows may be behind. That it
+    /// did not know this node, or is another than before, means that it may have lost more; and
+    /// while this process was stopped, it may have been taken for dead.
+    fn note(&mut self, renewed: Option<Renewed>) -> bool {
+        self.is_answered = renewed.is_some();
+        let is_ill = match renewed {
+            None => true,
+            Some(renewed) => {
+                let known = self.engine.replace(renewed.engine.clone());
+                let before = self.renewed_at.replace(Instant::now());
+                let has_slept = before.is_some_and(|at| at.elapsed() >= MOST_BETWEEN);
+                before.is_some()
+                    && (!renewed.was_known || known != Some(renewed.engine) || has_slept)
+            }
+        };
+        if is_ill {
+            (self.ill_at, self.settled_since) = (Some(Instant::now()), Instant::now());
+        }
+        self.ill_at.is_some_and(|at| at.elapsed() < UNSETTLED_FOR)
+    }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = tokio::time::interval(RENEWAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+fn tell_fault(operation: &'static str, fault: &StoreFault) {
+    tracing::warn!(
+        component = "cluster",
+        operation,
+        error = %format_args!("{fault}: {}", fault.source),
+        "the cluster's engine cannot be asked; tried again"
+    );
 }
 
 /// Sessions of a dead node asked for at once.

@@ -332,7 +332,10 @@ fn settings_must_fit_together() {
         ),
         (&[("oidc_issuer", "x"), ("oidc_audience", "ambo")], &[("oidc_issuer", "fragment")]),
         (&[("oidc_issuer", "https://a.example"), ("oidc_audience", "a, b")], &[]),
-        (&[("store", "redis")], &[("store (--store)", "the only store this build has")]),
+        (&[("store", "redis")], &[("store (--store)", "or redis+cluster://")]),
+        (&[("store", "redis://:hunter2@a,b")], &[("store (--store)", "one only without +cluster")]),
+        (&[("store", "redis+sentinel://a:26379,b/main"), ("store_prefix", "hall_2")], &[]),
+        (&[("store_prefix", "a:b")], &[("store_prefix", "digits, '-' or '_'")]),
         (&[("max_header_size", "4KiB")], &[("max_header_size", "from 8KiB to 256KiB")]),
         (&[("session_max_duration", "0")], &[("session_max_duration", "100m or 2h")]),
     ]);

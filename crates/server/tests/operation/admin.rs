@@ -19,7 +19,7 @@ const TOKEN: &str = "correct-horse-battery-staple";
 
 fn with_door(settings: &mut Settings) {
     settings.admin_listen = Some("127.0.0.1:0".parse().unwrap());
-    settings.drain_period = Duration::from_secs(600);
+    settings.drain_period = Duration::from_secs(60);
 }
 
 /// A request at the operator's door.
@@ -175,7 +175,7 @@ async fn a_drain_is_begun_and_watched_at_the_operators_door() {
     assert_eq!(operator.json("GET /drain").await, (200, progress("serving", 2, None)));
     assert_eq!(world.metric_at(operator.door, "draining").await, "0");
 
-    let deadline = START + Millis(600_000);
+    let deadline = START + Millis(60_000);
     let mut begun = progress("leaving", 2, Some(deadline));
     begun["alreadyDraining"] = false.into();
     assert_eq!(operator.json("POST /drain").await, (202, begun.clone()));
@@ -187,6 +187,7 @@ async fn a_drain_is_begun_and_watched_at_the_operators_door() {
     world.server.asked_to_drain().await;
 
     let stopping = Stopping::begin(world, pending());
+    stopping.clock.advance(Duration::from_secs(30));
     speaking.peer.json_of("connectionRefreshRequired").await;
     assert_eq!(operator.json("GET /drain").await, (200, progress("draining", 2, Some(deadline))));
     listener.leave(1001).await;

@@ -15,7 +15,8 @@ use crate::support::faulty::{Mishap, Mishaps};
 use crate::support::{PATIENCE, ask, header, status};
 
 const READYZ: &str = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
-const PERIOD: Duration = Duration::from_secs(600);
+/// Half of it is less than a silence after which a connection is taken as lost.
+const PERIOD: Duration = Duration::from_secs(60);
 
 /// Waits until something holds that a task does in its own time.
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -32,6 +33,17 @@ async fn listeners(world: &World, session: &str, count: usize) -> Vec<Peer> {
         listeners.push(world.listen(session, "es").await);
     }
     listeners
+}
+
+fn join(world: &World, session: &str) -> String {
+    let address = world.address();
+    format!("ws://{address}/ws?action=joinSession&sessionId={session}&targetLanguage=es")
+}
+
+/// A connection to a server that somebody else holds.
+async fn connect(url: &str) -> Peer {
+    let (socket, response) = tokio_tungstenite::connect_async(url).await.unwrap();
+    Peer { socket, response: response.map(|_| ()) }
 }
 
 /// Holds that each is asked to move.
@@ -61,7 +73,7 @@ async fn before_the_delay_is_over_it_is_not_ready_but_lets_in_and_then_asks_all(
     .await;
     let mut speaking = world.speak().await;
     let address = world.address();
-    let join = format!("ws://{address}/ws?action=joinSession&sessionId={}", speaking.session);
+    let join = join(&world, &speaking.session);
     let stopping = Stopping::begin(world, pending());
 
     // The delay stands still with the clock.
@@ -74,22 +86,15 @@ async fn before_the_delay_is_over_it_is_not_ready_but_lets_in_and_then_asks_all(
         assert_eq!(header(&head, "connection"), kept);
         assert!(is_ready || body == "draining\n", "{body}");
     }
-    let (mut late, _) =
-        tokio_tungstenite::connect_async(format!("{join}&targetLanguage=es")).await.unwrap();
+    let mut late = connect(&join).await;
     speaking.peer.send(serde_json::json!({ "action": "heartbeat" })).await;
     assert_eq!(speaking.peer.json_of("heartbeatAck").await["type"], "heartbeatAck");
     speaking.peer.quiet_or_status().await;
 
-    stopping.clock.advance(Duration::from_secs(5));
+    stopping.clock.advance(Duration::from_secs(5) + PERIOD / 2);
     let asked = speaking.peer.json_of("connectionRefreshRequired").await;
-    assert_eq!(asked["deadline"], (START + Millis(605_000)).0);
-    loop {
-        use futures_util::StreamExt;
-        let message = late.next().await.unwrap().unwrap().into_text().unwrap();
-        if message.contains("connectionRefreshRequired") {
-            break;
-        }
-    }
+    assert_eq!(asked["deadline"], (START + Millis(65_000)).0);
+    all_asked(std::slice::from_mut(&mut late)).await;
     assert!(TcpStream::connect(address).await.is_err(), "it still accepts");
     drop((late, speaking.peer));
     stopping.done().await;
@@ -201,15 +206,13 @@ async fn who_was_being_let_in_when_it_began_is_asked_too() {
     let world = World::start_around(change, mishaps.around()).await;
     let mut speaking = world.speak().await;
     mishaps.fail(Mishap::Held, &["admit"]);
-    let join = format!("ws://{}/ws?action=joinSession&targetLanguage=es", world.address());
-    let join = format!("{join}&sessionId={}", speaking.session);
-    let late = tokio::spawn(tokio_tungstenite::connect_async(join));
+    let join = join(&world, &speaking.session);
+    let late = tokio::spawn(async move { connect(&join).await });
     until("somebody waits for the store", || mishaps.happened() > 0).await;
     let stopping = Stopping::begin(world, pending());
     speaking.peer.json_of("connectionRefreshRequired").await;
     mishaps.heal();
-    let (socket, response) = late.await.unwrap().unwrap();
-    let mut late = Peer { socket, response: response.map(|_| ()) };
+    let mut late = late.await.unwrap();
     assert_eq!(late.json().await["type"], "sessionJoined");
     all_asked(std::slice::from_mut(&mut late)).await;
     drop((late, speaking.peer));
