@@ -6,6 +6,8 @@
 
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "contract")]
+pub mod contract;
 #[cfg(feature = "dynamodb")]
 pub mod dynamo;
 #[cfg(feature = "gateway")]

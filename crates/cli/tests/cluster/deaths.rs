@@ -1,0 +1,74 @@
+//! Nodes that die, or sleep.
+
+use std::time::Duration;
+
+use ambo_testkit::cluster::Signal;
+
+use crate::stage::{SOON, Stage, plan};
+
+/// How soon a talk goes on whose node has died.
+const GOES_ON: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_whose_node_dies_lose_nothing() {
+    let mut stage = Stage::set(plan()).await;
+    stage.cluster.nodes[1].kill();
+    stage.second.all("all are back", SOON, |record| record.is_up && record.returns > 0).await;
+    stage.settles().await;
+    stage.all_hear().await;
+    for audience in stage.audiences() {
+        audience.is_whole();
+    }
+    assert_eq!(stage.near.count(|record| record.returns > 0), 0);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_talk_whose_node_dies_goes_on_elsewhere_without_a_lost_frame() {
+    let mut stage = Stage::set(plan()).await;
+    stage.cluster.nodes[0].kill();
+    let queued = stage.talk.spoken() + 1;
+    stage.second.hears(queued, GOES_ON).await;
+    stage.third.hears(queued, GOES_ON).await;
+    stage.settles().await;
+    stage.all_hear().await;
+    for audience in stage.audiences() {
+        audience.is_whole();
+        assert_eq!(audience.count(|record| !record.turns.is_empty()), 0, "nobody was to notice");
+    }
+    assert_eq!(stage.talk.record().returns, 1);
+    stage.close().await;
+}
+
+/// Longer than a lease, and than clients wait for a sign of life.
+const NAP: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_slept_wakes_up_without_harm() {
+    let stage = Stage::set(plan()).await;
+    stage.cluster.nodes[1].signal(Signal::SIGSTOP);
+    tokio::time::sleep(NAP).await;
+    stage.cluster.nodes[1].signal(Signal::SIGCONT);
+    stage.settles().await;
+    stage.all_hear().await;
+    stage.near.is_whole();
+    stage.third.is_whole();
+    // They may have been away for longer than audio is kept.
+    stage.second.is_ordered();
+    stage.cluster.ready(1).await;
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_speakers_node_that_slept_has_no_say_any_more() {
+    let stage = Stage::set(plan()).await;
+    stage.cluster.nodes[0].signal(Signal::SIGSTOP);
+    tokio::time::sleep(NAP).await;
+    stage.cluster.nodes[0].signal(Signal::SIGCONT);
+    stage.settles().await;
+    stage.all_hear().await;
+    stage.second.is_whole();
+    stage.third.is_whole();
+    stage.near.is_ordered();
+    stage.close().await;
+}
