@@ -15,7 +15,7 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo};
 use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, ToRedisArgs, Value};
 
-use crate::fault::{self, NoAnswer};
+use crate::fault;
 use crate::line::{Line, Way};
 use crate::settings::{RedisSettings, Shape};
 
@@ -31,7 +31,7 @@ struct Inner {
 
 enum Route {
     /// One server at a time.
-    Line(Line),
+    Line(Box<Line>),
     /// A cluster, and the servers by which it was found.
     Cluster(ClusterConnection, Vec<Client>),
 }
@@ -82,7 +82,7 @@ impl Engine {
         let route = match settings.shape {
             Shape::Single | Shape::Sentinel { .. } => {
                 let way = Way::of(settings).map_err(|error| fault::of(&address, error))?;
-                Route::Line(Line::new(way, settings.call_timeout))
+                Route::Line(Box::new(Line::new(way, settings.call_timeout)))
             }
             Shape::Cluster => {
                 let clients = clients(settings).map_err(|error| fault::of(&address, error))?;
@@ -200,7 +200,7 @@ pub(crate) enum Work<'a> {
 impl Work<'_> {
     pub(crate) async fn on(self, link: &mut impl ConnectionLike) -> RedisResult<Value> {
         match self {
-            Self::One(command) => link.req_packed_command(command).await,
+            Self::One(command) => link.req_packed_command(command).await?.extract_error(),
             Self::All(commands) => commands.query_async(link).await,
         }
     }
@@ -219,7 +219,7 @@ impl Failed {
 
     fn at(self, address: &str) -> StoreFault {
         match self {
-            Self::InTime(after) => NoAnswer { address: address.into(), after }.into(),
+            Self::InTime(after) => fault::silence(address, after),
             Self::By(error) => fault::of(address, error),
         }
     }

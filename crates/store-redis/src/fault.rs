@@ -1,6 +1,7 @@
 //! What a failed call means for the caller.
 
 use std::fmt;
+use std::time::Duration;
 
 use ambo_app::ports::StoreFault;
 use ambo_core::Millis;
@@ -13,31 +14,23 @@ const RETRY_AFTER: Millis = Millis::from_secs(1);
 /// A call that failed, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("{address}: {hint}{source}")]
-pub(crate) struct EngineError {
-    pub(crate) address: String,
+struct EngineError {
+    address: String,
     hint: &'static str,
     source: RedisError,
 }
 
 /// A call that was not answered in time.
-#[derive(Debug)]
-pub(crate) struct NoAnswer {
-    pub(crate) address: String,
-    pub(crate) after: std::time::Duration,
+#[derive(Debug, thiserror::Error)]
+#[error("{address}: no answer within {} ms", .after.as_millis())]
+struct NoAnswer {
+    address: String,
+    after: Duration,
 }
 
-impl fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: no answer within {} ms", self.address, self.after.as_millis())
-    }
-}
-
-impl std::error::Error for NoAnswer {}
-
-impl From<NoAnswer> for StoreFault {
-    fn from(error: NoAnswer) -> Self {
-        Self::unavailable(RETRY_AFTER, error)
-    }
+/// The fault that silence is.
+pub(crate) fn silence(address: &str, after: Duration) -> StoreFault {
+    StoreFault::unavailable(RETRY_AFTER, NoAnswer { address: address.into(), after })
 }
 
 /// The fault that an error is.

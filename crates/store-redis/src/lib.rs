@@ -8,9 +8,11 @@ mod leases;
 mod line;
 mod node_id;
 mod settings;
+mod store;
 
 pub use bus::{Bus, BusCounters, BusSettings, Count, Entry, EntryId, Since, Topic};
 pub use engine::{Engine, Script};
 pub use leases::{Claim, EngineMark, Forgotten, Leases, Renewed};
 pub use node_id::NodeId;
 pub use settings::{RedisSettings, SettingsError};
+pub use store::RedisStore;

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the server is.
 pub(crate) enum Way {
-    Fixed(Client),
+    Fixed(Box<Client>),
     /// Whoever is the master now. Asked for at each new connection.
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
 }
@@ -70,7 +70,7 @@ impl Line {
     /// A client of the server that is the right one now.
     pub(crate) async fn client(&self) -> RedisResult<Client> {
         match &self.way {
-            Way::Fixed(client) => Ok(client.clone()),
+            Way::Fixed(client) => Ok(Client::clone(client)),
             Way::Sentinel(sentinel) => sentinel.lock().await.async_get_client().await,
         }
     }
@@ -128,7 +128,7 @@ impl Way {
     pub(crate) fn of(settings: &RedisSettings) -> RedisResult<Self> {
         let first = &settings.nodes[0];
         let Shape::Sentinel { master, password } = &settings.shape else {
-            return client(settings, first).map(Self::Fixed);
+            return client(settings, first).map(|client| Self::Fixed(Box::new(client)));
         };
         let addresses = settings.nodes.iter().map(|node| node.addr().clone());
         let (kind, login) = (SentinelServerType::Master, first.redis_settings());

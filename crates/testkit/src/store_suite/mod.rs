@@ -29,6 +29,7 @@ pub use stage::Stage;
 pub struct Subject {
     store: Arc<dyn Store>,
     ended: Ended,
+    clock: LimitClock,
     _keeper: Box<dyn Any + Send>,
 }
 
@@ -41,15 +42,30 @@ pub enum Ended {
     KeptUntilForgotten,
 }
 
+/// By which clock a store's limits go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitClock {
+    /// By the moment that each call gives.
+    Given,
+    /// By the store's own, so that the cases must truly wait.
+    Own,
+}
+
 impl Subject {
     /// A store that leaves nothing of an ended session.
     pub fn new(store: impl Store + 'static) -> Self {
-        Self { store: Arc::new(store), ended: Ended::GoneAtOnce, _keeper: Box::new(()) }
+        let (ended, clock) = (Ended::GoneAtOnce, LimitClock::Given);
+        Self { store: Arc::new(store), ended, clock, _keeper: Box::new(()) }
     }
 
     /// A store that lists an ended session's connections until it is forgotten.
     pub fn keeping_ended(self) -> Self {
         Self { ended: Ended::KeptUntilForgotten, ..self }
+    }
+
+    /// A store whose limits go by a clock of its own.
+    pub fn with_its_own_clock(self) -> Self {
+        Self { clock: LimitClock::Own, ..self }
     }
 
     /// Keeps something alive for as long as the store is: a directory, a server.

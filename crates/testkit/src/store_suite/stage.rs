@@ -12,13 +12,14 @@ use ambo_core::{
     Secret, Session, SessionId, SourceAddress, Speaker, UserId,
 };
 
-use super::{Ended, Subject};
+use super::{Ended, LimitClock, Subject};
 
 /// A store, a time and names that nobody else uses.
 #[derive(Clone)]
 pub struct Stage {
     pub(super) store: Arc<dyn Store>,
     pub(super) ended: Ended,
+    pub(super) clock: LimitClock,
     pub(super) now: Millis,
     names: Arc<Names>,
 }
@@ -72,6 +73,7 @@ impl Stage {
         Self {
             store: Arc::clone(&subject.store),
             ended: subject.ended,
+            clock: subject.clock,
             now: Millis(since.as_millis() as u64),
             names: Arc::new(Names { run, next: AtomicU64::new(0) }),
         }

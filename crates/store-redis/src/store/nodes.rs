@@ -1,0 +1,77 @@
+//! Which node may hold connections of which session, for those who come after a node.
+
+use ambo_app::ports::StoreFault;
+use ambo_core::{Connection, ConnectionId, SessionId};
+
+use super::{LONGEST_LIFE, RedisStore, keys, row};
+
+/// The node that holds a connection: the part of its id before the first dot.
+pub(super) fn of(connection: &ConnectionId) -> Option<&str> {
+    connection.as_str().split_once('.').map(|(node, _)| node)
+}
+
+impl RedisStore {
+    /// Sessions that the node may hold connections of, in order of id, the first of them after
+    /// `after`: all that it does hold some of, and perhaps others.
+    pub async fn sessions_of(
+        &self,
+        node: &str,
+        after: Option<&SessionId>,
+        limit: usize,
+    ) -> Result<Vec<SessionId>, StoreFault> {
+        let mut list = redis::cmd("ZRANGE");
+        list.arg(keys::node(&self.engine, node)).arg(0).arg(-1);
+        let sessions: Vec<String> = self.engine.run(list).await?;
+        let mut sessions =
+            sessions.iter().map(|id| row::session_id(id)).collect::<Result<Vec<_>, _>>()?;
+        sessions.retain(|id| after.is_none_or(|after| id > after));
+        sessions.sort_unstable();
+        sessions.truncate(limit);
+        Ok(sessions)
+    }
+
+    /// The members of a session whose connections the node holds, in order of id.
+    pub async fn members_of(
+        &self,
+        session: &SessionId,
+        node: &str,
+    ) -> Result<Vec<Connection>, StoreFault> {
+        let ids = self.member_ids(session).await?;
+        let ids: Vec<_> = ids.into_iter().filter(|id| of(id) == Some(node)).collect();
+        self.rows(session, &ids).await
+    }
+
+    /// Forgets which sessions a node held connections of, once it is gone for good.
+    pub async fn forget_node(&self, node: &str) -> Result<(), StoreFault> {
+        let mut remove = redis::cmd("DEL");
+        remove.arg(keys::node(&self.engine, node));
+        self.engine.run::<u8>(remove).await.map(drop)
+    }
+
+    /// Notes that a connection's node is about to hold one of the session's.
+    pub(super) async fn note(
+        &self,
+        connection: &ConnectionId,
+        session: &SessionId,
+    ) -> Result<(), StoreFault> {
+        let Some(node) = of(connection) else { return Ok(()) };
+        let (keys, args) = ([keys::node(&self.engine, node)], (session.as_str(), LONGEST_LIFE.0));
+        self.engine.invoke::<u8>(&self.steps.note, &keys, args).await.map(drop)
+    }
+
+    /// Takes notes back of a session that has ended.
+    pub(super) async fn unnote(
+        &self,
+        session: &SessionId,
+        gone: &[(ConnectionId, u64)],
+    ) -> Result<(), StoreFault> {
+        let mut nodes: Vec<_> = gone.iter().filter_map(|(connection, _)| of(connection)).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        for node in nodes {
+            let keys = [keys::node(&self.engine, node)];
+            self.engine.invoke::<u8>(&self.steps.unnote, &keys, session.as_str()).await?;
+        }
+        Ok(())
+    }
+}

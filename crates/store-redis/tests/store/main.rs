@@ -1,0 +1,6 @@
+//! The store against real servers.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod on_a_cluster;
+mod on_one_server;
+mod servers;

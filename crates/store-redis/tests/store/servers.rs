@@ -1,0 +1,38 @@
+//! Servers that the tests of this program share for as long as one of them needs it.
+
+use std::sync::{Arc, Weak};
+
+use ambo_store_redis::{Engine, RedisSettings, RedisStore};
+use ambo_testkit::redis::{RedisCluster, RedisServer};
+use tokio::sync::Mutex;
+
+static SERVER: Mutex<Weak<RedisServer>> = Mutex::const_new(Weak::new());
+static CLUSTER: Mutex<Weak<RedisCluster>> = Mutex::const_new(Weak::new());
+
+pub async fn server() -> Arc<RedisServer> {
+    let mut shared = SERVER.lock().await;
+    if let Some(server) = shared.upgrade() {
+        return server;
+    }
+    let server = Arc::new(RedisServer::start().await);
+    *shared = Arc::downgrade(&server);
+    server
+}
+
+pub async fn cluster() -> Arc<RedisCluster> {
+    let mut shared = CLUSTER.lock().await;
+    if let Some(cluster) = shared.upgrade() {
+        return cluster;
+    }
+    let cluster = Arc::new(RedisCluster::start().await);
+    *shared = Arc::downgrade(&cluster);
+    cluster
+}
+
+pub async fn engine(url: &str) -> Engine {
+    Engine::connect(&RedisSettings::parse(url).unwrap()).await.unwrap()
+}
+
+pub async fn store(url: &str) -> RedisStore {
+    RedisStore::new(engine(url).await)
+}
