@@ -172,7 +172,8 @@ async fn a_slow_store_is_asked_for_many_at_the_same_time() {
     let mut peers = listeners(&world, &speaking.session, 40).await;
     mishaps.fail(Mishap::Held, &["load"]);
     let stopping = Stopping::begin(world, pending());
-    // Half of the period, so that all of them are due while the first still waits.
+    until("the first waits for the store", || mishaps.happened() > 0).await;
+    // Half of the period, so that all the others are due while it still waits.
     stopping.clock.advance(PERIOD / 2);
     until("forty wait for the store", || mishaps.happened() >= 40).await;
     mishaps.heal();
