@@ -31,7 +31,9 @@ struct Player {
 /// Replays a transcript for everybody in it.
 fn replay(transcript: &str) -> Result<(), String> {
     let lines = transcript.lines().filter(|line| !line.trim().is_empty());
-    let lines: Vec<Value> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // What is said without some ability, is not said to us.
+    let lines: Vec<Value> = lines.filter(|line| line["without"].is_null()).collect();
     if lines.first().is_some_and(|line| line["clients"] == false) {
         return Ok(());
     }
