@@ -12,9 +12,12 @@ use ambo_identity::{Identity, OidcSettings};
 use ambo_wire::websocket::{self, close_code};
 use ambo_wire::{AudioFrame, audio};
 use anyhow::Context;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustls::crypto::aws_lc_rs;
+use sha2::{Digest as _, Sha256};
 
 use crate::backing::{Backing, Kept};
 use crate::clock::Clock;
@@ -48,14 +51,6 @@ pub(crate) async fn assemble(
     // Fails when it was done before, which is as good.
     let _ = aws_lc_rs::default_provider().install_default();
     let limits = settings.limits();
-    let identity = identity(settings)?;
-    let jwks = identity.jwks_json().map(str::to_owned);
-    let identity = Arc::new(identity);
-    tokio::spawn({
-        let (identity, now) = (Arc::clone(&identity), clock.wall());
-        async move { identity.warm(now).await }
-    });
-
     let mut metrics = Metrics::new();
     let fanout = metrics.fanout.clone();
     let hub = Arc::new(Hub::start(hub_settings(settings, clock, fanout)));
@@ -63,6 +58,15 @@ pub(crate) async fn assemble(
     let local = LocalOutbox { hub: Arc::clone(&hub), lives: Arc::clone(&lives) };
     let backing = Backing::open(settings, clock, local).await?;
     let Backing { store, outbox, missing, resilience, kept } = backing;
+    let identity = identity(settings)?;
+    let jwks = identity.jwks_json().map(str::to_owned);
+    kept.agree_on(jwks.as_deref().map(fingerprint)).await?;
+    let identity = Arc::new(identity);
+    tokio::spawn({
+        let (identity, now) = (Arc::clone(&identity), clock.wall());
+        async move { identity.warm(now).await }
+    });
+
     let wrapped = ambo_resilience::wrap(around(store), &resilience);
     metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health), kept.cluster());
     let metrics = Arc::new(metrics);
@@ -89,6 +93,11 @@ pub(crate) async fn assemble(
         drain: Drain::default(),
     };
     Ok(Assembled { node: Arc::new(node), kept })
+}
+
+/// What two nodes with the same keys have in common, and no others.
+fn fingerprint(jwks: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(jwks))
 }
 
 fn pace(settings: &Settings, missing: Millis) -> Pace {

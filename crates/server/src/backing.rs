@@ -83,7 +83,8 @@ impl Backing {
     ) -> anyhow::Result<Self> {
         let engine = reach(redis).await?;
         let store = Arc::new(RedisStore::new(engine.clone()));
-        let cluster = Cluster::join(engine, Arc::clone(&store), local, clock.clone()).await?;
+        let (held, clock) = (Arc::clone(&store), clock.clone());
+        let cluster = Cluster::join(engine, held, local, clock).await?;
         let open_for = ENGINE_REST;
         Ok(Self {
             store,
@@ -100,6 +101,14 @@ impl Kept {
         match self {
             Self::Embedded(_) => None,
             Self::Cluster(cluster) => Some(Arc::clone(cluster)),
+        }
+    }
+
+    /// Sees to it that what this node signs is good at the others.
+    pub(crate) async fn agree_on(&self, issuer: Option<String>) -> anyhow::Result<()> {
+        match (self, issuer) {
+            (Self::Cluster(cluster), Some(issuer)) => cluster.agree_on(issuer).await,
+            (Self::Embedded(_), _) | (Self::Cluster(_), None) => Ok(()),
         }
     }
 

@@ -156,27 +156,26 @@ impl Engine {
         settled(opened, &self.0.address)
     }
 
-    /// What tells one life of a server from another, for the server or for each master of a
-    /// cluster.
-    pub(crate) async fn lives(&self) -> Result<Vec<String>, StoreFault> {
+    /// What tells one life of a server from another, by the server's address: of the one in use,
+    /// or of each master of a cluster that can be reached.
+    pub(crate) async fn lives(&self) -> Result<BTreeMap<String, String>, StoreFault> {
         let mut info = redis::cmd("INFO");
         info.arg("server");
-        let answers: Vec<String> = match &self.0.route {
-            Route::Line(_) => vec![self.run(info).await?],
+        let mut lives: BTreeMap<String, String> = match &self.0.route {
+            Route::Line(_) => [(self.0.address.clone(), self.run(info).await?)].into(),
             Route::Cluster(cluster, _) => {
                 let masters = (MultipleNodeRoutingInfo::AllMasters, None);
                 let mut cluster = cluster.clone();
                 let call = cluster.route_command(info, RoutingInfo::MultiNode(masters));
                 let answers = in_time(self.0.settings.call_timeout, call).await;
-                let answers: BTreeMap<String, String> = read(settled(answers, self.address())?)?;
-                answers.into_values().collect()
+                read(settled(answers, self.address())?)?
             }
         };
-        let run_id = |answer: &String| {
+        for answer in lives.values_mut() {
             let id = answer.lines().find_map(|line| line.strip_prefix("run_id:"));
-            id.map(str::to_owned).ok_or_else(|| fault::malformed("an INFO without a run_id"))
-        };
-        answers.iter().map(run_id).collect()
+            *answer = id.ok_or_else(|| fault::malformed("an INFO without a run_id"))?.to_owned();
+        }
+        Ok(lives)
     }
 
     // Boxed: the library's futures are so deep that the compiler gives up on those round them.

@@ -4,6 +4,8 @@
 //! node's clock matters. A lease that has run out stays until somebody has taken on the node's
 //! estate and says so.
 
+use std::collections::BTreeMap;
+
 use ambo_app::ports::StoreFault;
 use ambo_core::Millis;
 use parking_lot::Mutex;
@@ -20,8 +22,8 @@ pub struct Leases {
     engine: Engine,
     lease: Millis,
     scripts: Scripts,
-    /// The mark of the engine when it could last be asked for.
-    mark: Mutex<Option<EngineMark>>,
+    /// What is known of the engine's servers. Grows with a cluster's addresses only.
+    lives: Mutex<BTreeMap<String, String>>,
 }
 
 struct Scripts {
@@ -43,7 +45,8 @@ pub struct Renewed {
 }
 
 /// Tells one life of the engine from another: it changes when a server was restarted, when another
-/// one has become the master, and when everything was deleted.
+/// one has become the master, and when everything was deleted. To be compared with other marks of
+/// the same [`Leases`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EngineMark(String);
 
@@ -76,7 +79,7 @@ impl Leases {
             forget: Script::new(include_str!("leases/forget.lua")),
             list: Script::new(include_str!("leases/list.lua")),
         };
-        Self { engine, lease, scripts, mark: Mutex::default() }
+        Self { engine, lease, scripts, lives: Mutex::default() }
     }
 
     /// Renews a node's own lease, and registers the node. A claim on its estate is void from now.
@@ -139,18 +142,17 @@ impl Leases {
     }
 
     /// Puts together which engine it is. A server that cannot be asked right now is not a new one:
-    /// until it can be, the mark stays.
+    /// until it can be, its last known life counts.
     async fn mark(&self, epoch: String) -> Result<EngineMark, StoreFault> {
-        let lives = self.engine.lives().await;
-        let mut known = self.mark.lock();
-        match (lives, &*known) {
-            (Ok(lives), _) => {
-                let mark = EngineMark(format!("{epoch}:{}", lives.join(":")));
-                Ok(known.insert(mark).clone())
-            }
-            (Err(_), Some(mark)) => Ok(mark.clone()),
-            (Err(fault), None) => Err(fault),
+        let found = self.engine.lives().await;
+        let mut lives = self.lives.lock();
+        match found {
+            Ok(found) => lives.extend(found),
+            Err(fault) if lives.is_empty() => return Err(fault),
+            Err(_) => {}
         }
+        let lives: Vec<_> = lives.values().map(String::as_str).collect();
+        Ok(EngineMark(format!("{epoch}:{}", lives.join(":"))))
     }
 
     fn nodes(&self) -> String {

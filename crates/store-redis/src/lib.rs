@@ -1,6 +1,7 @@
 //! The store, the bus and the node leases of a cluster on Redis or Valkey.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod agreement;
 mod bus;
 mod engine;
 mod fault;
@@ -10,6 +11,7 @@ mod node_id;
 mod settings;
 mod store;
 
+pub use agreement::{Agreement, agree};
 pub use bus::{Bus, BusCounters, BusSettings, Count, Entry, EntryId, Since, Topic};
 pub use engine::{Engine, Script};
 pub use leases::{Claim, EngineMark, Forgotten, Leases, Renewed};

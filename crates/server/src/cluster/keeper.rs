@@ -109,6 +109,7 @@ impl Keeper {
             self.cluster.reconcile(&self.node, suspects).await?;
         }
         self.cluster.tidy();
+        self.cluster.agree().await?;
         if is_settled {
             for dead in self.cluster.leases.dead().await? {
                 self.settle_estate(&dead).await?;

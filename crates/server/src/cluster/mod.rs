@@ -14,13 +14,17 @@ mod keeper;
 mod outbox;
 mod reconcile;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ambo_app::ports::{Store, StoreFault};
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{ConnectionId, Grant, Reply, SessionId};
-use ambo_store_redis::{Bus, BusSettings, Engine, Entry, Leases, NodeId, RedisStore, Since, Topic};
+use ambo_identity::LocalIssuer;
+use ambo_store_redis::{
+    Agreement, Bus, BusSettings, Engine, Entry, Leases, NodeId, RedisStore, Since, Topic,
+};
 use tokio::sync::mpsc;
 
 pub(crate) use audio::Spoken;
@@ -32,9 +36,15 @@ use crate::outbox::LocalOutbox;
 use crate::parcel::Parcel;
 use following::Following;
 
+/// How long the last words of a node may take to reach the engine.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
+
 /// This node's part in a cluster.
 pub(crate) struct Cluster {
     id: NodeId,
+    engine: Engine,
+    /// What is known of the keys that tokens are signed with, where nodes issue them.
+    issuer: OnceLock<String>,
     store: Arc<RedisStore>,
     bus: Bus,
     leases: Leases,
@@ -58,6 +68,8 @@ impl Cluster {
         bus.follow(Topic::Node(id.clone()), Since::Now).await?;
         let cluster = Arc::new(Self {
             id,
+            engine: engine.clone(),
+            issuer: OnceLock::new(),
             store,
             bus,
             leases: Leases::new(engine, keeper::LEASE),
@@ -68,6 +80,26 @@ impl Cluster {
         });
         tokio::spawn(Arc::clone(&cluster).hear(heard));
         Ok(cluster)
+    }
+
+    /// Sees to it that a token of one node is good at every other.
+    pub(crate) async fn agree_on(&self, issuer: String) -> anyhow::Result<()> {
+        let _ = self.issuer.set(issuer);
+        anyhow::ensure!(
+            self.agree().await? == Agreement::Same,
+            "the nodes of this cluster sign tokens with another key: give this one the file {} of \
+             another node's data_dir, or set oidc_issuer on all of them",
+            LocalIssuer::KEY_FILE
+        );
+        Ok(())
+    }
+
+    /// Says which keys this node knows.
+    async fn agree(&self) -> Result<Agreement, StoreFault> {
+        match self.issuer.get() {
+            Some(issuer) => ambo_store_redis::agree(&self.engine, "issuer", issuer).await,
+            None => Ok(Agreement::Same),
+        }
     }
 
     /// A name for a new connection of this node. Only this process makes names with this prefix,
@@ -170,6 +202,7 @@ impl Cluster {
 
     /// Gives this node up in good order, once nobody is connected to it.
     pub(crate) async fn quit(&self) -> Result<(), StoreFault> {
+        self.bus.flush(FLUSH_PATIENCE).await;
         self.leases.forget(&self.id, &self.id).await?;
         self.store.forget_node(self.id.as_str()).await
     }

@@ -162,7 +162,12 @@ impl Bus {
         payload: Bytes,
     ) -> impl Future<Output = Result<EntryId, StoreFault>> + use<> {
         let (answer, answered) = oneshot::channel();
-        self.push(topic, payload, |keep| Kind::Notice { keep, answer });
+        if let Topic::Audio { .. } = topic {
+            // Its place in the stream would be above that of every frame to come. Somebody waits.
+            let _ = answer.send(Err(StoreFault::broken("a frame was published as a notice")));
+        } else {
+            self.push(topic, payload, |keep| Kind::Notice { keep, answer });
+        }
         async {
             let gone = |_| StoreFault::unavailable(RETRY_AFTER, "the bus has ended");
             answered.await.map_err(gone)?
@@ -175,6 +180,18 @@ impl Bus {
         let backlog = backlogs.read(engine, topic, Since::Kept).await?;
         let entry = |(id, payload)| Entry { topic: topic.clone(), id, payload };
         Ok(backlog.entries.into_iter().map(entry).collect())
+    }
+
+    /// Waits until all that was published so far is written, or `patience` is over.
+    pub async fn flush(&self, patience: Duration) {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        let idle = async {
+            while !self.0.outgoing.is_idle() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // Who has run out of patience leaves the rest to the writer.
+        let _ = tokio::time::timeout(patience, idle).await;
     }
 
     /// Empties topics of one session: what is published from now on begins anew.

@@ -142,6 +142,11 @@ impl Outgoing {
         self.queue.lock().done(lane);
     }
 
+    /// Whether nothing waits and nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.lock().bytes == 0
+    }
+
     /// Resolves when there may be something to take, or the queue was closed.
     pub(super) async fn changed(&self) {
         self.ready.notified().await;

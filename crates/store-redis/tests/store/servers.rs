@@ -36,3 +36,9 @@ pub async fn engine(url: &str) -> Engine {
 pub async fn store(url: &str) -> RedisStore {
     RedisStore::new(engine(url).await)
 }
+
+/// What comes of a future, for a test that is not async itself.
+pub fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(future)
+}

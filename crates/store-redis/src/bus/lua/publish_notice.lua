@@ -18,7 +18,7 @@ else
 end
 local now = redis.call('TIME')
 local at = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
-local id = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*',
+local id = redis.call('XADD', KEYS[1], 'MAXLEN', ARGV[2], '*',
   'after', before, 'at', at, 'by', by, 'is', ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])

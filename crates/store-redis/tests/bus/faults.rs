@@ -1,0 +1,229 @@
+//! What the bus promises while connections break and the engine is ill.
+
+use std::time::{Duration, Instant};
+
+use ambo_app::ports::FaultKind;
+use ambo_store_redis::{BusSettings, Since};
+use ambo_testkit::redis::RedisServer;
+use bytes::Bytes;
+
+use crate::support::{Node, channel, notices, number, until, within};
+
+/// Does something every few milliseconds until the other is done.
+async fn meanwhile<T>(work: impl Future<Output = T>, mut meddle: impl AsyncFnMut()) -> T {
+    let meddling = async {
+        loop {
+            meddle().await;
+            tokio::time::sleep(Duration::from_millis(7)).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = meddling => unreachable!(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_or_doubled_over_broken_connections() {
+    let server = RedisServer::start().await;
+    let (speaker, mut node) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    let (talk, topic) = (channel(0), notices(0));
+    node.follow(&talk, Since::Now).await;
+    node.follow(&topic, Since::Now).await;
+    let speaking = async {
+        for n in 1..=700_u32 {
+            speaker.say(&talk, n, Bytes::from(n.to_string()));
+            // Nobody waits for most notices.
+            let published = speaker.bus.publish(&topic, Bytes::from(n.to_string()));
+            if n % 3 == 0 {
+                published.await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let hearing = async {
+        let (mut frames, mut told) = (Vec::new(), Vec::new());
+        while frames.len() + told.len() < 1_400 {
+            let entry = node.next().await;
+            if entry.topic == talk { &mut frames } else { &mut told }.push(number(&entry));
+        }
+        (frames, told)
+    };
+    let both = async { tokio::join!(speaking, within(hearing, "the end of the talk")) };
+    let mut kinds = ["pubsub", "pubsub", "normal"].iter().cycle();
+    let ((), (frames, told)) = meanwhile(both, async || {
+        let kind = kinds.next().unwrap();
+        server.run::<u32>(&["CLIENT", "KILL", "TYPE", kind]).await;
+    })
+    .await;
+    assert_eq!(frames, (1..=700).collect::<Vec<_>>());
+    assert_eq!(told, (1..=700).collect::<Vec<_>>());
+    let counters = node.bus.counters();
+    assert!(counters.reconnects.total() > 10, "{counters:?}");
+    assert_eq!(counters.lost.total(), 0, "{counters:?}");
+}
+
+/// A talk that goes on while the engine goes down and comes back.
+async fn talk_over_a_restart(server: &mut RedisServer) -> (Vec<u32>, Vec<u32>) {
+    let (speaker, mut node) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    let (talk, topic) = (channel(0), notices(0));
+    node.follow(&talk, Since::Now).await;
+    node.follow(&topic, Since::Now).await;
+    let mut told = Vec::new();
+    for n in 1..=50 {
+        speaker.bus.publish(&topic, Bytes::from(n.to_string())).await.unwrap();
+    }
+    let speaking = async {
+        speaker.speak(&talk, 1..=300, 2).await;
+        // In the midst of the outage, and retried until it is over.
+        server.kill();
+        let notice = speaker.bus.publish(&topic, Bytes::from_static(b"51"));
+        speaker.speak(&talk, 301..=500, 2).await;
+        server.restart().await;
+        notice.await.unwrap();
+        speaker.speak(&talk, 501..=800, 2).await;
+    };
+    let hearing = async {
+        let mut frames = Vec::new();
+        while frames.last() != Some(&800) || told.last() != Some(&51) {
+            let entry = node.next().await;
+            if entry.topic == talk { &mut frames } else { &mut told }.push(number(&entry));
+        }
+        frames
+    };
+    let ((), frames) = tokio::join!(speaking, within(hearing, "the end of the talk"));
+    assert_eq!(told, (1..=51).collect::<Vec<_>>());
+    // A newcomer finds a stream that can be gone on from.
+    let kept = node.follow(&talk, Since::Kept).await.iter().map(number).collect();
+    (frames, kept)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_forgets_nothing_may_be_restarted_unheard() {
+    let mut server = RedisServer::start_durable().await;
+    let (frames, kept) = talk_over_a_restart(&mut server).await;
+    assert_eq!(frames, (1..=800).collect::<Vec<_>>());
+    assert_eq!(kept, frames);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_forgets_may_be_restarted_while_all_go_on() {
+    let mut server = RedisServer::start().await;
+    let (frames, kept) = talk_over_a_restart(&mut server).await;
+    // What was in the stream and not yet heard when it died is gone with it.
+    assert!(frames.is_sorted_by(|one, next| one < next), "{frames:?}");
+    let missing: Vec<_> = (1..=800).filter(|n| !frames.contains(n)).collect();
+    assert!(missing.iter().all(|n| (290..=310).contains(n)), "{missing:?}");
+    assert_eq!(kept.last(), Some(&800));
+    assert!(kept.windows(2).all(|two| two[0] + 1 == two[1]), "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_may_be_emptied_while_all_go_on() {
+    let server = RedisServer::start().await;
+    let (speaker, mut node) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    let (talk, topic) = (channel(0), notices(0));
+    node.follow(&talk, Since::Now).await;
+    node.follow(&topic, Since::Now).await;
+    let speaking = async {
+        for n in 1..=400_u32 {
+            speaker.say(&talk, n, Bytes::from(n.to_string()));
+            speaker.bus.publish(&topic, Bytes::from(n.to_string())).await.unwrap();
+            if n % 100 == 50 {
+                server.run::<()>(&["FLUSHALL"]).await;
+                server.run::<()>(&["SCRIPT", "FLUSH"]).await;
+            }
+        }
+    };
+    let hearing = async {
+        let (mut frames, mut told) = (Vec::new(), Vec::new());
+        while frames.len() + told.len() < 800 {
+            let entry = node.next().await;
+            if entry.topic == talk { &mut frames } else { &mut told }.push(number(&entry));
+        }
+        (frames, told)
+    };
+    let ((), (frames, told)) = tokio::join!(speaking, within(hearing, "the end of the talk"));
+    assert_eq!(frames, (1..=400).collect::<Vec<_>>());
+    assert_eq!(told, (1..=400).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hangs_is_waited_for() {
+    let server = RedisServer::start().await;
+    let (speaker, mut node) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    node.follow(&channel(0), Since::Now).await;
+    node.follow(&notices(0), Since::Now).await;
+    speaker.speak(&channel(0), 1..=100, 1).await;
+    node.hear_until(100).await;
+    server.pause();
+    let notice = speaker.bus.publish(&notices(0), Bytes::from_static(b"1"));
+    speaker.speak(&channel(0), 101..=300, 10).await;
+    server.resume();
+    let mut heard = Vec::new();
+    while heard.len() < 201 {
+        let entry = node.next().await;
+        if entry.topic == channel(0) {
+            heard.push(number(&entry));
+        } else {
+            heard.insert(0, 0);
+        }
+    }
+    assert_eq!(heard, [0].into_iter().chain(101..=300).collect::<Vec<_>>());
+    notice.await.unwrap();
+    // What was sent before and read after the pause is not taken twice.
+    speaker.bus.publish(&notices(0), Bytes::from_static(b"2")).await.unwrap();
+    assert_eq!(number(&node.next().await), 2);
+    assert_eq!(node.follow(&notices(0), Since::Kept).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_too_long_is_given_up() {
+    let mut server = RedisServer::start().await;
+    let settings = BusSettings {
+        history_span: Duration::from_millis(300),
+        notice_patience: Duration::from_millis(600),
+        ..BusSettings::default()
+    };
+    let speaker = Node::with(&server.url(), settings).await;
+    server.kill();
+    let begun = Instant::now();
+    let notice = speaker.bus.publish(&notices(0), Bytes::from_static(b"1"));
+    speaker.speak(&channel(0), 1..=100, 1).await;
+    let fault = within(notice, "the fault").await.unwrap_err();
+    assert!(matches!(fault.kind, FaultKind::Unavailable { .. }), "{fault:?}");
+    assert!(fault.source.to_string().contains("not published in time"), "{}", fault.source);
+    assert!(begun.elapsed() >= Duration::from_millis(600));
+    until("the drop", async || speaker.bus.counters().dropped.total() == 100).await;
+    server.restart().await;
+    let mut node = Node::at(&server.url()).await;
+    node.follow(&channel(0), Since::Now).await;
+    speaker.speak(&channel(0), 101..=200, 1).await;
+    assert_eq!(node.hear_until(200).await, (101..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn following_waits_for_an_engine_that_comes_back_soon() {
+    let mut server = RedisServer::start().await;
+    let mut node = Node::at(&server.url()).await;
+    node.follow(&channel(1), Since::Now).await;
+    server.kill();
+    let bus = node.bus.clone();
+    let following = tokio::spawn(async move { bus.follow(channel(0), Since::Kept).await });
+    server.restart().await;
+    within(following, "the answer").await.unwrap().unwrap();
+    node.speak(&channel(0), 1..=10, 0).await;
+    node.hear_until(10).await;
+
+    server.kill();
+    let begun = Instant::now();
+    let fault = within(node.bus.follow(notices(0), Since::Kept), "the fault").await.unwrap_err();
+    assert!(matches!(fault.kind, FaultKind::Unavailable { .. }), "{fault:?}");
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    server.restart().await;
+    until("silence", async || {
+        crate::support::followers(&server, &channel(0)).await == 1
+            && crate::support::followers(&server, &notices(0)).await == 0
+    })
+    .await;
+}
