@@ -30,7 +30,13 @@ pub(crate) async fn answer(context: &Context, event: &GatewayEvent, by: Handler)
         intent: asked.intent,
         stamp: context.clock.stamp(),
     };
-    let app = context.app_by_language().await;
+    // A heartbeat names no language, and its function has no right to ask for them.
+    let app = match by {
+        Handler::Heartbeat => context.app(),
+        Handler::Authorizer | Handler::Connection | Handler::Disconnect | Handler::Refresh => {
+            context.app_by_language().await
+        }
+    };
     let Outcome { answer, notices, .. } = app.handle(&arrival).await;
     context.metrics.refreshed(&arrival.intent, &answer);
     observe(context, &arrival, &answer);
