@@ -9,7 +9,6 @@ use ambo_core::event::Departure;
 use ambo_core::{Connection, Millis, SessionId};
 use ambo_store_redis::{Claim, EngineMark, Forgotten, NodeId, Renewed};
 use futures_util::{StreamExt, stream};
-use parking_lot::Mutex;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -39,11 +38,10 @@ const AT_ONCE: usize = 64;
 pub(crate) struct Keeper {
     node: Arc<Node>,
     cluster: Arc<Cluster>,
-    pulse: Mutex<Pulse>,
 }
 
 /// How it went with the engine lately.
-struct Pulse {
+pub(super) struct Pulse {
     engine: Option<EngineMark>,
     renewed_at: Option<Instant>,
     is_answered: bool,
@@ -53,14 +51,7 @@ struct Pulse {
 
 impl Keeper {
     pub(crate) fn new(node: Arc<Node>, cluster: Arc<Cluster>) -> Self {
-        let pulse = Pulse {
-            engine: None,
-            renewed_at: None,
-            is_answered: false,
-            settled_since: Instant::now(),
-            ill_at: None,
-        };
-        Self { node, cluster, pulse: Mutex::new(pulse) }
+        Self { node, cluster }
     }
 
     /// Runs until told to stop. It keeps real time: leases are the engine's affair. The lease is
@@ -77,12 +68,7 @@ impl Keeper {
         let mut ticks = ticks();
         loop {
             ticks.tick().await;
-            let renewed = self.cluster.leases.renew(&self.cluster.id).await;
-            if let Err(fault) = &renewed {
-                tell_fault("renew", fault);
-            }
-            let is_unsettled = self.pulse.lock().note(renewed.ok());
-            self.cluster.note_unsettled(is_unsettled);
+            self.cluster.renew().await;
         }
     }
 
@@ -99,7 +85,7 @@ impl Keeper {
 
     async fn work(&self, round: u32, suspects: &mut Suspects) -> Result<(), StoreFault> {
         let (is_answered, is_settled) = {
-            let pulse = self.pulse.lock();
+            let pulse = self.cluster.pulse.lock();
             (pulse.is_answered, pulse.settled_since.elapsed() >= SETTLED_AFTER)
         };
         if !is_answered {
@@ -168,11 +154,45 @@ impl Keeper {
     }
 }
 
+impl Cluster {
+    async fn renew(&self) {
+        let renewed = self.leases.renew(&self.id).await;
+        if let Err(fault) = &renewed {
+            tell_fault("renew", fault);
+        }
+        self.pulse.lock().note(renewed.ok());
+    }
+
+    /// Whether the engine was ill a moment ago, so that what it knows may be behind.
+    fn is_unsettled(&self) -> bool {
+        let ill_at = self.pulse.lock().ill_at;
+        ill_at.is_some_and(|at| at.elapsed() < UNSETTLED_FOR)
+    }
+
+    /// The same, and asks it whether it has become so since the last renewal.
+    pub(crate) async fn is_behind(&self) -> bool {
+        if !self.is_unsettled() {
+            self.renew().await;
+        }
+        self.is_unsettled()
+    }
+}
+
 impl Pulse {
-    /// Notes what a renewal has found; says whether what the engine knows may be behind. That it
-    /// did not know this node, or is another than before, means that it may have lost more; and
-    /// while this process was stopped, it may have been taken for dead.
-    fn note(&mut self, renewed: Option<Renewed>) -> bool {
+    pub(super) fn new() -> Self {
+        Self {
+            engine: None,
+            renewed_at: None,
+            is_answered: false,
+            settled_since: Instant::now(),
+            ill_at: None,
+        }
+    }
+
+    /// Notes what a renewal has found. That the engine did not know this node, or is another than
+    /// before, means that it may have lost more; and while this process was stopped, it may have
+    /// been taken for dead.
+    fn note(&mut self, renewed: Option<Renewed>) {
         self.is_answered = renewed.is_some();
         let is_ill = match renewed {
             None => true,
@@ -187,7 +207,6 @@ impl Pulse {
         if is_ill {
             (self.ill_at, self.settled_since) = (Some(Instant::now()), Instant::now());
         }
-        self.ill_at.is_some_and(|at| at.elapsed() < UNSETTLED_FOR)
     }
 }
 

@@ -14,7 +14,6 @@ mod keeper;
 mod outbox;
 mod reconcile;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -25,6 +24,7 @@ use ambo_identity::LocalIssuer;
 use ambo_store_redis::{
     Agreement, Bus, BusSettings, Engine, Entry, Leases, NodeId, RedisStore, Since, Topic,
 };
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 pub(crate) use audio::Spoken;
@@ -35,6 +35,7 @@ use crate::clock::Clock;
 use crate::outbox::LocalOutbox;
 use crate::parcel::Parcel;
 use following::Following;
+use keeper::Pulse;
 
 /// How long the last words of a node may take to reach the engine.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
@@ -51,8 +52,7 @@ pub(crate) struct Cluster {
     local: LocalOutbox,
     clock: Clock,
     following: Following,
-    /// Whether the engine was ill a moment ago, so that what it knows may be behind.
-    is_unsettled: AtomicBool,
+    pulse: Mutex<Pulse>,
 }
 
 impl Cluster {
@@ -76,7 +76,7 @@ impl Cluster {
             local,
             clock,
             following: Following::default(),
-            is_unsettled: AtomicBool::new(false),
+            pulse: Mutex::new(Pulse::new()),
         });
         tokio::spawn(Arc::clone(&cluster).hear(heard));
         Ok(cluster)
@@ -188,11 +188,6 @@ impl Cluster {
             ("bus_holes_lost", "Holes that the engine no longer had.", counters.lost.total()),
             ("bus_reconnects", "Times the bus was connected anew.", counters.reconnects.total()),
         ]
-    }
-
-    /// Whether what the engine knows may be behind.
-    pub(crate) fn is_unsettled(&self) -> bool {
-        self.is_unsettled.load(Ordering::Relaxed)
     }
 
     /// Passes on a frame that was published here.

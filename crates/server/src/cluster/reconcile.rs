@@ -48,10 +48,6 @@ struct Comparison<'a> {
 }
 
 impl Cluster {
-    pub(super) fn note_unsettled(&self, is_unsettled: bool) {
-        self.is_unsettled.store(is_unsettled, Ordering::Relaxed);
-    }
-
     /// Compares all sessions of this node, and puts right what was amiss before.
     pub(super) async fn reconcile(
         &self,
