@@ -174,13 +174,12 @@ async fn carry(client: &mut TcpStream, node: &mut TcpStream, mut way: watch::Rec
 
 impl Backends {
     fn next(&self) -> Option<&Backend> {
-        let count = self.all.len();
-        let mut tries = 0..count;
-        tries.find_map(|_| {
-            let backend = &self.all[self.turn.fetch_add(1, Ordering::Relaxed) % count];
-            let is_open = *backend.way.borrow() != Way::Cut;
+        let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len();
+        let (before, after) = self.all.split_at(first);
+        after.iter().chain(before).find(|backend| {
             let takes = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-            (is_open && takes(&backend.is_ready) && takes(&backend.is_welcome)).then_some(backend)
+            let is_cut = *backend.way.borrow() == Way::Cut;
+            !is_cut && takes(&backend.is_ready) && takes(&backend.is_welcome)
         })
     }
 }
