@@ -252,3 +252,194 @@ impl Followings {
         self.all.get_mut(&task.key).filter(|following| following.number == task.number)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ambo_core::SessionId;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "topic";
+
+    /// What can happen to a topic and to those who hear of it.
+    #[derive(Clone, Copy, Debug)]
+    enum Happening {
+        /// An entry is published, and told.
+        Told,
+        /// An entry is published, and told while there is no room for it.
+        Crowded,
+        /// An entry is published, and its telling is lost.
+        Untold,
+        /// What was told last is told again.
+        Repeated,
+        /// A reading begins, reads, or ends.
+        Begin,
+        Read,
+        Land,
+        Fail,
+        /// The connection was made anew.
+        Reconnect,
+        /// Only so many entries are left.
+        Trim(usize),
+        Flush,
+    }
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        use Happening::{Begin, Crowded, Fail, Flush, Land, Read, Reconnect, Repeated};
+        prop_oneof![
+            20 => Just(Happening::Told),
+            3 => Just(Crowded),
+            3 => Just(Happening::Untold),
+            2 => Just(Repeated),
+            10 => Just(Begin),
+            10 => Just(Read),
+            10 => Just(Land),
+            1 => Just(Fail),
+            1 => Just(Reconnect),
+            1 => (0_usize..20).prop_map(Happening::Trim),
+            1 => Just(Flush),
+        ]
+    }
+
+    /// A stream, a follower of it, and a reading under way.
+    #[derive(Default)]
+    struct Play {
+        stream: Vec<(EntryId, EntryId)>,
+        published: u64,
+        thrown_away: usize,
+        followings: Followings,
+        answer: Option<oneshot::Receiver<Result<Vec<Entry>, StoreFault>>>,
+        running: Option<(Task, Option<Found>)>,
+        heard: Vec<EntryId>,
+        counters: BusCounters,
+    }
+
+    enum Found {
+        Backlog(Backlog),
+        Page(Vec<Kept>),
+    }
+
+    impl Play {
+        fn publish(&mut self) -> (EntryId, EntryId) {
+            self.published += 1;
+            let before = self.stream.last().map_or(EntryId::START, |(_, id)| *id);
+            let entry = (before, EntryId(self.published, 1));
+            self.stream.push(entry);
+            entry
+        }
+
+        fn tell(&mut self, (before, id): (EntryId, EntryId)) {
+            if let Heard::Next(_) = self.followings.hear(KEY, before, id) {
+                self.heard.push(id);
+            }
+        }
+
+        fn happen(&mut self, happening: Happening) {
+            match happening {
+                Happening::Told => {
+                    let entry = self.publish();
+                    self.tell(entry);
+                }
+                Happening::Crowded => {
+                    let (_, id) = self.publish();
+                    self.followings.miss(KEY, id);
+                }
+                Happening::Untold => drop(self.publish()),
+                Happening::Repeated => {
+                    let last = self.stream.last().copied();
+                    last.into_iter().for_each(|entry| self.tell(entry));
+                }
+                Happening::Begin if self.running.is_none() => {
+                    self.running = self.followings.next().map(|task| (task, None));
+                }
+                Happening::Read => self.read(),
+                Happening::Land => self.land(),
+                Happening::Fail => {
+                    if let Some((task, _)) = self.running.take() {
+                        self.followings.retry(&task).unwrap();
+                    }
+                }
+                Happening::Reconnect => self.followings.doubt(KEY),
+                Happening::Trim(left) => {
+                    let surplus = self.stream.len().saturating_sub(left);
+                    self.thrown_away += self.stream.drain(..surplus).len();
+                }
+                Happening::Flush => {
+                    self.thrown_away += self.stream.drain(..).len();
+                }
+                Happening::Begin => {}
+            }
+        }
+
+        fn read(&mut self) {
+            let Some((task, found @ None)) = &mut self.running else { return };
+            let kept = |(after, id): &(EntryId, EntryId)| Kept {
+                id: *id,
+                after: *after,
+                payload: bytes::Bytes::new(),
+            };
+            *found = Some(match task.wish {
+                Wish::Backlog(_) => Found::Backlog(Backlog {
+                    top: self.stream.last().map_or(EntryId::START, |(_, id)| *id),
+                    entries: self.stream.iter().map(|(_, id)| (*id, bytes::Bytes::new())).collect(),
+                }),
+                Wish::Page { after, .. } => {
+                    let page = self.stream.iter().filter(|(_, id)| *id > after);
+                    Found::Page(page.take(PAGE).map(kept).collect())
+                }
+            });
+        }
+
+        fn land(&mut self) {
+            let Some((task, Some(found))) = self.running.take_if(|(_, found)| found.is_some())
+            else {
+                return;
+            };
+            match found {
+                Found::Backlog(backlog) => {
+                    self.followings.open(&task, backlog).unwrap();
+                    let answer = self.answer.take().unwrap().try_recv().unwrap().unwrap();
+                    self.heard.extend(answer.iter().map(|entry| entry.id));
+                }
+                Found::Page(page) => {
+                    let page = self.followings.fill(&task, page, &self.counters);
+                    self.heard.extend(page.iter().map(|entry| entry.id));
+                    self.followings.settle(&task);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever happens: nothing twice, nothing out of order, and in the end everything that
+        /// the stream holds. Where nothing was thrown away, that is everything.
+        #[test]
+        fn all_is_heard_once(happenings in proptest::collection::vec(happening(), 0..400)) {
+            let mut play = Play::default();
+            let (answer, answered) = oneshot::channel();
+            let topic = Topic::Session(SessionId::parse("a-b-100").unwrap());
+            play.answer = Some(answered);
+            play.followings.begin(KEY.into(), topic, Since::Kept, answer);
+            play.followings.doubt(KEY);
+            for happening in happenings {
+                play.happen(happening);
+            }
+            play.followings.doubt(KEY);
+            for _ in 0..100 {
+                for happening in [Happening::Begin, Happening::Read, Happening::Land] {
+                    play.happen(happening);
+                }
+            }
+            prop_assert!(play.running.is_none() && play.followings.due.is_empty());
+            prop_assert!(play.heard.is_sorted_by(|one, next| one < next), "{:?}", play.heard);
+            for (_, id) in &play.stream {
+                prop_assert!(play.heard.contains(id), "{id} of {:?}", play.heard);
+            }
+            if play.thrown_away == 0 {
+                prop_assert_eq!(play.heard.len() as u64, play.published);
+                prop_assert_eq!(play.counters.lost.total(), 0);
+            }
+        }
+    }
+}
