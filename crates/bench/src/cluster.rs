@@ -75,10 +75,10 @@ struct Running {
 /// One round: microseconds of CPU time for each published frame, and delays in microseconds.
 struct Spent {
     speakers_node: f64,
-    other_node: f64,
+    other_node: Option<f64>,
     engine: f64,
     here: [f64; 2],
-    there: [f64; 2],
+    there: Option<[f64; 2]>,
 }
 
 impl Cluster {
@@ -103,21 +103,20 @@ impl Cluster {
                 spent.push(round);
             }
         }
-        let of = |figure: fn(&Spent) -> f64| median(spent.iter().map(figure));
         let name = format!("{nodes} nodes, {sessions} sessions x {} listeners", self.listeners);
-        let cpu = format!(
-            "{:.0} us at the speaker's node, {:.0} at each other, {:.0} in the engine",
-            of(|s| s.speakers_node),
-            of(|s| s.other_node),
-            of(|s| s.engine)
+        let of = |figure: fn(&Spent) -> f64| median(spent.iter().map(figure));
+        let mut cpu = format!(
+            "{:.0} us in the engine, {:.0} at the speaker's node",
+            of(|s| s.engine),
+            of(|s| s.speakers_node)
         );
-        let delay = format!(
-            "p50 {:.1} ms, p99 {:.1} at the speaker's node; p50 {:.1}, p99 {:.1} at another",
-            of(|s| s.here[0]) / 1_000.0,
-            of(|s| s.here[1]) / 1_000.0,
-            of(|s| s.there[0]) / 1_000.0,
-            of(|s| s.there[1]) / 1_000.0
-        );
+        let mut delay = delay("at the speaker's node", spent.iter().map(|s| s.here));
+        if nodes > 1 {
+            let other = median(spent.iter().filter_map(|s| s.other_node));
+            cpu.push_str(&format!(", {other:.0} at each other"));
+            delay.push_str("; ");
+            delay.push_str(&self::delay("at another", spent.iter().filter_map(|s| s.there)));
+        }
         let joins = running.joins(self.joins)?;
         Ok(vec![
             Row::free(&format!("{name}: CPU of a frame"), cpu),
@@ -129,6 +128,12 @@ impl Cluster {
     fn round(&self) -> Round {
         Round { frame: self.frame, rate: self.rate, burst: 1, seconds: self.seconds }
     }
+}
+
+/// The medians of p50 and p99 in milliseconds.
+fn delay(place: &str, delays: impl Iterator<Item = [f64; 2]> + Clone) -> String {
+    let [p50, p99] = [0, 1].map(|which| median(delays.clone().map(|d| d[which])) / 1_000.0);
+    format!("p50 {p50:.1} ms, p99 {p99:.1} {place}")
 }
 
 impl Running {
@@ -172,13 +177,13 @@ impl Running {
         let frames = f64::from(round.frames()) * sessions as f64;
         let each: Vec<f64> = after.iter().zip(&before).map(|(a, b)| (a - b) / frames).collect();
         let [engine, first, others @ ..] = &each[..] else { bail!("no nodes") };
-        let there = heard.get(1).unwrap_or(&heard[0]);
+        let delays = |[_, p50, p99]: &[f64; 3]| [*p50, *p99];
         Ok(Spent {
             speakers_node: *first,
-            other_node: median(others.iter().copied()),
+            other_node: (!others.is_empty()).then(|| median(others.iter().copied())),
             engine: *engine,
-            here: [heard[0][1], heard[0][2]],
-            there: [there[1], there[2]],
+            here: delays(&heard[0]),
+            there: heard.get(1).map(delays),
         })
     }
 
