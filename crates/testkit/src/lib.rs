@@ -12,6 +12,7 @@ pub mod contract;
 pub mod dynamo;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+pub mod interleavings;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod store_suite;

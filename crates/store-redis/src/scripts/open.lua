@@ -4,8 +4,11 @@
 local connection, owner, created, row, life = unpack(ARGV, 1, 5)
 local there = redis.call('HMGET', SESSION, 'speaker', 'owner', 'created')
 if there[1] then
-  local is_repetition = there[1] == connection and there[2] == owner and there[3] == created
-  return is_repetition and done() or stale()
+  if there[1] ~= connection or there[2] ~= owner or there[3] ~= created then
+    return stale()
+  end
+  adopt(connection, member(connection), read(row).claim)
+  return done()
 end
 if #ARGV == 5 then
   return stale()

@@ -3,83 +3,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ambo_app::ports::Page;
+use crate::world::{Answer, Call, Dice, Meddler, World, language, without_rates};
+use ambo_app::ports::{Page, Store};
 use ambo_core::connection::RefreshToken;
 use ambo_core::event::{Command, Departure, Via};
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{ConnectionId, Event, Language, Limits, Millis, Secret, Speaker};
-use ambo_store_embedded::EmbeddedStore;
-use ambo_testkit::world::{Answer, Call, Dice, Meddler, World, language, without_rates};
-use proptest::prelude::*;
-use proptest::test_runner::FileFailurePersistence;
 
-use crate::model::{Expected, Model, Person, Shown};
-
-/// Something that happens. Numbers are taken modulo what there is.
-#[derive(Clone, Debug)]
-enum Step {
-    Create { user: usize },
-    Join { session: usize, target: usize, source: usize },
-    JoinAgain { who: usize, session: usize, target: usize },
-    TakeUp { session: usize, user: usize },
-    TakeUpHere { who: usize, session: usize, user: usize },
-    GoOn { session: usize, target: usize, source: usize, proof: Proof },
-    GoOnHere { who: usize, session: usize, target: usize, proof: Proof },
-    Leave { who: usize, clean: bool },
-    Command { who: usize, command: usize },
-    ChangeLanguage { who: usize, target: usize },
-    End { who: usize },
-    Close { session: usize },
-    Beat { who: usize },
-    Age { who: usize },
-    Drain { who: usize },
-    Advance { secs: u64 },
-    Sweep,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Proof {
-    None,
-    Right(usize),
-    Forged(usize),
-}
+use super::model::{Expected, Model, Person, Shown};
+use super::step::{Proof, Step};
 
 const LANGUAGES: [&str; 3] = ["es", "de", "fr"];
 const USERS: [&str; 2] = ["ann", "bob"];
 const MAX_SESSIONS: usize = 3;
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let any = || 0..64_usize;
-    let proof = || {
-        prop_oneof![any().prop_map(Proof::Right), Just(Proof::None), any().prop_map(Proof::Forged)]
-    };
-    let step = prop_oneof![
-        2 => any().prop_map(|user| Step::Create { user }),
-        8 => (any(), any(), any())
-            .prop_map(|(session, target, source)| Step::Join { session, target, source }),
-        2 => (any(), any(), any())
-            .prop_map(|(who, session, target)| Step::JoinAgain { who, session, target }),
-        3 => (any(), any()).prop_map(|(session, user)| Step::TakeUp { session, user }),
-        2 => (any(), any(), any())
-            .prop_map(|(who, session, user)| Step::TakeUpHere { who, session, user }),
-        4 => (any(), any(), any(), proof()).prop_map(|(session, target, source, proof)| {
-            Step::GoOn { session, target, source, proof }
-        }),
-        3 => (any(), any(), any(), proof()).prop_map(|(who, session, target, proof)| {
-            Step::GoOnHere { who, session, target, proof }
-        }),
-        5 => (any(), proptest::bool::ANY).prop_map(|(who, clean)| Step::Leave { who, clean }),
-        3 => (any(), any()).prop_map(|(who, command)| Step::Command { who, command }),
-        2 => (any(), any()).prop_map(|(who, target)| Step::ChangeLanguage { who, target }),
-        1 => any().prop_map(|who| Step::End { who }),
-        1 => any().prop_map(|session| Step::Close { session }),
-        3 => any().prop_map(|who| Step::Beat { who }),
-        2 => any().prop_map(|who| Step::Age { who }),
-        4 => any().prop_map(|who| Step::Drain { who }),
-        4 => (0..30_u64).prop_map(|secs| Step::Advance { secs }),
-        2 => Just(Step::Sweep),
-    ];
-    proptest::collection::vec(step, 1..120)
+/// Plays a story on a store that is made for it.
+pub fn play<M, S>(make: impl FnOnce() -> M, steps: &[Step])
+where
+    M: Future<Output = S>,
+    S: Store + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut play = Play::new(make().await);
+        for step in steps {
+            play.step(step).await;
+            play.check().await;
+        }
+    });
 }
 
 /// Short lives and few places, so that every edge is met often.
@@ -103,8 +54,8 @@ struct Play {
 }
 
 impl Play {
-    fn new() -> Self {
-        let store = Meddler::repeating(EmbeddedStore::in_memory());
+    fn new(store: impl Store + 'static) -> Self {
+        let store = Meddler::repeating(store);
         let world = World::with_limits(store, limits());
         world.load_dice(Dice::new(7));
         let now = world.clock.now();
@@ -388,30 +339,5 @@ impl Play {
         };
         assert_eq!(session.speaker, speaker);
         listeners.len()
-    }
-}
-
-fn config() -> ProptestConfig {
-    // What has failed once is played first, every time.
-    let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interleavings/failures.txt");
-    ProptestConfig {
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(kept))),
-        ..ProptestConfig::default()
-    }
-}
-
-proptest! {
-    #![proptest_config(config())]
-
-    #[test]
-    fn whatever_happens_the_world_is_as_the_model_says(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut play = Play::new();
-            for step in &steps {
-                play.step(step).await;
-                play.check().await;
-            }
-        });
     }
 }
