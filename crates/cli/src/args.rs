@@ -41,6 +41,8 @@ pub fn command() -> Command {
         .subcommand(with_shared(Token::augment_args(Command::new("token"))))
         .subcommand(with_shared(Speak::augment_args(Command::new("speak"))))
         .subcommand(Listen::augment_args(Command::new("listen")))
+        .subcommand(Drain::augment_args(Command::new("drain")))
+        .subcommand(Close::augment_args(Command::new("close")))
         .subcommand(check)
         .subcommand(Config::augment_args(Command::new("config")))
 }
@@ -137,6 +139,39 @@ pub struct Listen {
     pub limit: Option<Duration>,
     #[command(flatten)]
     pub reach: Reach,
+}
+
+/// Let the clients of a node move elsewhere, and stop it: the same as SIGTERM
+///
+/// The node must have an admin listener. Asked again, it changes nothing.
+#[derive(Args, Debug)]
+pub struct Drain {
+    /// Stay until the node has stopped, and show how many connections are left
+    #[arg(long)]
+    pub wait: bool,
+    #[command(flatten)]
+    pub door: Door,
+}
+
+/// End a session; everybody in it is told that the operator did
+#[derive(Args, Debug)]
+pub struct Close {
+    /// The session, such as faithful-shepherd-427
+    #[arg(value_name = "ID", value_parser = session)]
+    pub session: SessionId,
+    #[command(flatten)]
+    pub door: Door,
+}
+
+/// How to reach a server as its operator.
+#[derive(Args, Debug)]
+pub struct Door {
+    /// The address of the server's admin listener
+    #[arg(long, value_name = "URL", env = "AMBO_ADMIN", default_value = "http://127.0.0.1:8081")]
+    pub admin: String,
+    /// The server's admin_token, where it has one
+    #[arg(long, value_name = "SECRET", env = "AMBO_ADMIN_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
 }
 
 /// Print the settings of the server

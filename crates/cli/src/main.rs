@@ -1,10 +1,13 @@
-//! The `ambo` binary: serve, token, speak, listen, check-config, config.
+//! The `ambo` binary: serve, token, speak, listen, drain, close, check-config, config.
 #![allow(clippy::print_stdout, reason = "a command line talks to people")]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
+mod close;
 mod config;
 mod demo;
+mod door;
+mod drain;
 mod format;
 mod listen;
 mod ogg;
@@ -40,6 +43,8 @@ fn run(matches: &ArgMatches) -> Result<(), Trouble> {
         Some(("token", given)) => token::run(&parsed(given)?, given),
         Some(("speak", given)) => asynchronously(speak::run(parsed(given)?, given)),
         Some(("listen", given)) => asynchronously(listen::run(parsed(given)?)),
+        Some(("drain", given)) => asynchronously(drain::run(parsed(given)?)),
+        Some(("close", given)) => asynchronously(close::run(parsed(given)?)),
         Some(("check-config", given)) => config::check(given),
         Some(("config", given)) => config::show(&parsed(given)?),
         _ => Err(Trouble::usage("no such command: see `ambo --help`")),

@@ -4,9 +4,9 @@ use ambo_server::settings::{self, Settings, Sources};
 use ambo_server::{Clock, Server, logging};
 use clap::ArgMatches;
 use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::demo::Demo;
-use crate::target;
 use crate::trouble::Trouble;
 
 /// Serves until it is told to stop.
@@ -21,14 +21,57 @@ pub async fn run(matches: &ArgMatches) -> Result<(), Trouble> {
     }
     let server = Server::start(&settings, Clock::system()).await?;
     let demo = if is_demo { Some(Demo::start(&server, &settings).await?) } else { None };
+    let mut signals = Signals::listen()?;
     // Without systemd nobody is there to be told.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
-    target::interrupted().await;
+    let begun = tokio::select! {
+        () = signals.next() => Begun::BySignal,
+        () = server.asked_to_drain() => Begun::ByOperator,
+    };
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     if let Some(demo) = demo {
         demo.end().await;
     }
-    Ok(server.stop(target::interrupted()).await?)
+    Ok(server.stop(signals.hurry(begun)).await?)
+}
+
+/// What a drain began with.
+#[derive(Clone, Copy)]
+enum Begun {
+    BySignal,
+    ByOperator,
+}
+
+/// Ctrl-C and SIGTERM, none of which is missed while something else is done.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Trouble> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| Trouble::failed("signals cannot be listened to", error))
+        };
+        let terminate = listen(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for the second signal. The first one only joins the drain that an operator began, as
+    /// systemd and Kubernetes send it after their own commands to stop have done that.
+    async fn hurry(mut self, begun: Begun) {
+        if let Begun::ByOperator = begun {
+            self.next().await;
+        }
+        self.next().await;
+    }
 }
 
 /// A demo is for eyes: unless somebody wants the log, it has only what goes wrong.

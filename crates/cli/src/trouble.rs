@@ -36,6 +36,16 @@ impl Trouble {
         Self { kind: Kind::Usage, message: message.into() }
     }
 
+    /// The server said no.
+    pub fn refused(message: impl fmt::Display) -> Self {
+        Self { kind: Kind::Refused, message: format!("the server refused: {message}") }
+    }
+
+    /// There is no server.
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Unreachable, message: message.into() }
+    }
+
     /// The server ended the session before its speaker did.
     pub fn cut_short(why: &String) -> Self {
         Self { kind: Kind::Refused, message: format!("the session ended before the talk: {why}") }
