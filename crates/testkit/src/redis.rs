@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
+/// The file in its directory that a server reads first.
+const CONFIG: &str = "server.conf";
+
 /// How long a server may take for anything; only a broken one takes so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,8 +36,14 @@ impl RedisServer {
 
     /// A server with these options.
     pub async fn start_with(options: &[&str]) -> Self {
+        Self::start_configured("", options).await
+    }
+
+    /// A server with these options and a file of configuration, which it may write.
+    async fn start_configured(config: &str, options: &[&str]) -> Self {
         let options = options.iter().map(|&option| option.to_owned()).collect();
         let directory = TempDir::new().unwrap();
+        std::fs::write(directory.path().join(CONFIG), config).unwrap();
         let mut server = Self { directory, port: free_port(), options, child: None };
         server.restart().await;
         server
@@ -47,12 +56,11 @@ impl RedisServer {
         while !self.answers().await {
             assert!(Instant::now() < deadline, "{} does not start", program());
             tokio::time::sleep(Duration::from_millis(10)).await;
-            // Somebody else may have been quicker to take its port, and leaves it again.
-            let child =
-                self.child.get_or_insert_with(|| spawn(self.port, &self.directory, &self.options));
-            if child.try_wait().unwrap().is_some() {
-                self.child = None;
+            if self.child.is_none() {
+                self.child = Some(self.spawn());
             }
+            // Somebody else may have been quicker to take its port, and leaves it again.
+            self.child.take_if(|child| child.try_wait().unwrap().is_some());
         }
     }
 
@@ -101,6 +109,20 @@ impl RedisServer {
         let client = redis::Client::open(self.url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
         redis::cmd(command[0]).arg(&command[1..]).query_async(&mut connection).await
+    }
+
+    fn spawn(&self) -> Child {
+        Command::new(program())
+            .arg(self.directory.path().join(CONFIG))
+            .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--daemonize", "no", "--loglevel", "warning"])
+            .arg("--dir")
+            .arg(self.directory.path())
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} cannot be run: {error}", program()))
     }
 
     fn signal(&self, signal: &str) {
@@ -170,17 +192,54 @@ impl RedisCluster {
     }
 }
 
-fn spawn(port: u16, directory: &TempDir, options: &[String]) -> Child {
-    Command::new(program())
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
-        .args(["--daemonize", "no", "--loglevel", "warning"])
-        .arg("--dir")
-        .arg(directory.path())
-        .args(options)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{} cannot be run: {error}", program()))
+/// A master and its replica, watched by one Sentinel.
+pub struct RedisSentinel {
+    /// Who is the master at first.
+    pub master: RedisServer,
+    /// Who becomes it when the first one is gone.
+    pub replica: RedisServer,
+    sentinel: RedisServer,
+}
+
+impl RedisSentinel {
+    /// All three, once the replica has all that the master has.
+    pub async fn start() -> Self {
+        let master = RedisServer::start().await;
+        let port = master.port.to_string();
+        let replica = ["--save", "", "--replicaof", "127.0.0.1", &port];
+        let replica = RedisServer::start_with(&replica).await;
+        until("the replica is in step", async || {
+            let info: String = replica.run(&["INFO", "replication"]).await;
+            info.contains("master_link_status:up")
+        })
+        .await;
+        let config = format!(
+            "sentinel monitor main 127.0.0.1 {port} 1\n\
+             sentinel down-after-milliseconds main 500\n\
+             sentinel failover-timeout main 5000\n"
+        );
+        let sentinel = RedisServer::start_configured(&config, &["--sentinel"]).await;
+        until("the Sentinel knows both", async || {
+            let replicas: Vec<redis::Value> = sentinel.run(&["SENTINEL", "REPLICAS", "main"]).await;
+            !replicas.is_empty()
+        })
+        .await;
+        Self { master, replica, sentinel }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("redis+sentinel://127.0.0.1:{}/main", self.sentinel.port)
+    }
+}
+
+/// Waits for what happens by itself.
+async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "waited too long until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 fn program() -> String {
@@ -188,6 +247,6 @@ fn program() -> String {
 }
 
 /// A port nobody listens on.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
