@@ -56,7 +56,7 @@ impl Line {
         });
         let outcome = outcome.await;
         let is_lost = match &outcome {
-            Ok(_) => false,
+            Ok(value) => tells_of_no_master(value),
             // A peer that has vanished looks like one that is slow; a new connection finds out.
             Err(Failed::InTime(_)) => true,
             Err(Failed::By(error)) => error.is_unrecoverable_error() || is_no_master(error),
@@ -168,10 +168,13 @@ pub(crate) fn client(settings: &RedisSettings, node: &ConnectionInfo) -> RedisRe
     }
 }
 
-/// No waiting for more to send, and a peer that acknowledges nothing is given up: on a connection
-/// that only listens nothing else would notice.
+/// No waiting for more to send, and a peer that acknowledges nothing is given up, be there
+/// something to send or not: on a connection that only listens nothing else would notice.
 pub(crate) fn tcp_settings(limit: Duration) -> TcpSettings {
-    let keepalive = redis::io::tcp::socket2::TcpKeepalive::new().with_time(limit * 2);
+    // The shortest that a kernel takes is a second.
+    let keepalive = redis::io::tcp::socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(5))
+        .with_interval(Duration::from_secs(1));
     let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(limit * 2);
@@ -180,6 +183,19 @@ pub(crate) fn tcp_settings(limit: Duration) -> TcpSettings {
 
 /// Whether the server is one that a failover has left behind, or not yet made the master.
 fn is_no_master(error: &RedisError) -> bool {
-    use ServerErrorKind::{MasterDown, ReadOnly};
-    matches!(error.kind(), redis::ErrorKind::Server(ReadOnly | MasterDown))
+    matches!(error.kind(), redis::ErrorKind::Server(kind) if is_of_no_master(kind))
+}
+
+/// The same from the answer of a pipeline that keeps each command's error for itself.
+fn tells_of_no_master(answer: &Value) -> bool {
+    let Value::Array(answers) = answer else { return false };
+    let mut errors = answers.iter().filter_map(|answer| match answer {
+        Value::ServerError(error) => error.kind(),
+        _ => None,
+    });
+    errors.any(is_of_no_master)
+}
+
+fn is_of_no_master(kind: ServerErrorKind) -> bool {
+    matches!(kind, ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
 }

@@ -70,7 +70,7 @@ async fn an_estate_is_one_survivors_at_a_time() {
     };
     assert_eq!(long.claim(&dead, &holder).await.unwrap(), Claim::Yours, "held on to");
     assert_eq!(long.forget(&dead, &other).await.unwrap(), Forgotten::Kept);
-    assert_eq!(long.dead().await.unwrap(), [dead.clone()]);
+    assert!(long.dead().await.unwrap().contains(&dead));
     assert_eq!(long.forget(&dead, &holder).await.unwrap(), Forgotten::Gone);
     assert_eq!(long.dead().await.unwrap(), []);
     assert_eq!(long.claim(&dead, &other).await.unwrap(), Claim::Void);

@@ -6,4 +6,5 @@ mod faults;
 mod follow;
 mod order;
 mod queue;
+mod sentinel;
 mod support;

@@ -25,8 +25,8 @@ impl Node {
     }
 
     pub async fn with(url: &str, settings: BusSettings) -> Self {
-        let mut redis = RedisSettings::parse(url).unwrap();
-        redis.call_timeout = Duration::from_millis(500);
+        let redis = RedisSettings::parse(url).unwrap();
+        let redis = redis.with_call_timeout(Duration::from_millis(500));
         let engine = Engine::connect(&redis).await.unwrap();
         let (bus, heard) = Bus::start(engine, settings);
         Self { bus, heard }
