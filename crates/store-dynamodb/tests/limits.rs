@@ -11,9 +11,9 @@ use ambo_core::rules::Toll;
 use ambo_core::{Millis, Rate};
 use ambo_resilience::Settings;
 use ambo_store_dynamodb::DynamoStore;
-use ambo_testkit::dynamo::{DynamoServer, Engine};
+use ambo_testkit::dynamo::{DynamoServer, Engine, create_tables};
 use common::between::{Mishap, refusal};
-use common::{create, now, source, tables_of, watched};
+use common::{names, new_names, now, source, watched};
 
 const THREE: Rate = Rate::new(3, Millis::from_mins(1));
 
@@ -67,8 +67,8 @@ async fn a_throttled_limit_is_asked_again() {
 #[tokio::test]
 async fn a_limit_that_cannot_be_asked_lets_pass() {
     let server = DynamoServer::start(Engine::Dynoxide);
-    let tables = tables_of(0);
-    create(&server, &tables).await;
+    let tables = new_names();
+    create_tables(&server.client(), names(&tables)).await;
     let store = Arc::new(DynamoStore::new(server.client(), tables));
     let settings = Settings { attempts: 1, ..Settings::default() };
     let resilient = ambo_resilience::wrap(store, &settings);

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
 
-pub use tables::create_tables;
+pub use tables::{create_lasting_tables, create_tables};
 
 /// How long a server may take to start; the Java one needs a few seconds on a quiet machine.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -13,7 +13,7 @@ use ambo_core::{
     Session, SessionId, SourceAddress, Speaker, UserId,
 };
 use ambo_store_dynamodb::{DynamoStore, Tables};
-use ambo_testkit::dynamo::{DynamoServer, Engine, create_tables};
+use ambo_testkit::dynamo::{DynamoServer, Engine, create_lasting_tables, create_tables};
 
 use between::Between;
 
@@ -21,14 +21,21 @@ pub const LIFE: Millis = Millis::from_mins(120);
 
 /// Tables that nobody else uses, on the server that all tests of this process share.
 pub async fn tables(engine: Engine) -> (&'static DynamoServer, Tables) {
-    static TAKEN: AtomicUsize = AtomicUsize::new(0);
-    let server = DynamoServer::shared(engine);
-    let tables = tables_of(TAKEN.fetch_add(1, Ordering::Relaxed));
-    create(server, &tables).await;
+    let (server, tables) = (DynamoServer::shared(engine), new_names());
+    create_tables(&server.client(), names(&tables)).await;
     (server, tables)
 }
 
-pub fn tables_of(number: usize) -> Tables {
+/// The same for tests in a time that is long over: nothing is thrown away.
+pub async fn lasting_tables(engine: Engine) -> (&'static DynamoServer, Tables) {
+    let (server, tables) = (DynamoServer::shared(engine), new_names());
+    create_lasting_tables(&server.client(), names(&tables)).await;
+    (server, tables)
+}
+
+pub fn new_names() -> Tables {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let number = TAKEN.fetch_add(1, Ordering::Relaxed);
     Tables {
         sessions: format!("sessions-{number}"),
         connections: format!("connections-{number}"),
@@ -36,9 +43,8 @@ pub fn tables_of(number: usize) -> Tables {
     }
 }
 
-pub async fn create(server: &DynamoServer, tables: &Tables) {
-    let Tables { sessions, connections, rate_limits } = tables;
-    create_tables(&server.client(), [sessions, connections, rate_limits]).await;
+pub fn names(tables: &Tables) -> [&str; 3] {
+    [&tables.sessions, &tables.connections, &tables.rate_limits]
 }
 
 /// A store in tables that nobody else uses.

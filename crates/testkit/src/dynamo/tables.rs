@@ -8,7 +8,17 @@ use aws_sdk_dynamodb::types::{
 };
 
 /// Makes the tables of sessions, connections and limits, by these names.
-pub async fn create_tables(client: &Client, [sessions, connections, rate_limits]: [&str; 3]) {
+pub async fn create_tables(client: &Client, names: [&str; 3]) {
+    create_lasting_tables(client, names).await;
+    let [sessions, connections, rate_limits] = names;
+    expire_by(client, sessions, "expiresAt").await;
+    expire_by(client, connections, "ttl").await;
+    expire_by(client, rate_limits, "expiresAt").await;
+}
+
+/// The same, but from which nothing is thrown away, for tests in a time that is long over.
+pub async fn create_lasting_tables(client: &Client, names: [&str; 3]) {
+    let [sessions, connections, rate_limits] = names;
     let index = GlobalSecondaryIndex::builder()
         .index_name("sessionId-targetLanguage-index")
         .key_schema(key("sessionId", KeyType::Hash))
@@ -16,16 +26,13 @@ pub async fn create_tables(client: &Client, [sessions, connections, rate_limits]
         .projection(Projection::builder().projection_type(ProjectionType::All).build())
         .build()
         .unwrap();
-    let connections_table = table(client, connections, "connectionId")
+    let connections = table(client, connections, "connectionId")
         .attribute_definitions(attribute("sessionId"))
         .attribute_definitions(attribute("targetLanguage"))
         .global_secondary_indexes(index);
+    connections.send().await.unwrap();
     table(client, sessions, "sessionId").send().await.unwrap();
-    connections_table.send().await.unwrap();
     table(client, rate_limits, "identifier").send().await.unwrap();
-    expire_by(client, sessions, "expiresAt").await;
-    expire_by(client, connections, "ttl").await;
-    expire_by(client, rate_limits, "expiresAt").await;
 }
 
 fn table(client: &Client, name: &str, key_name: &str) -> CreateTableFluentBuilder {
