@@ -17,7 +17,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help
 help: ## Explain every target
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 .PHONY: install
 install: ## Install the ambo binary into ~/.cargo/bin
@@ -28,7 +28,7 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust test-javascript test-python test-infrastructure ## Install what the tests need and run all of them
+test: test-rust test-javascript test-python test-infrastructure test-aws-e2e ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
@@ -74,6 +74,13 @@ $(AWS_VENV)/ready: infrastructure/requirements.txt
 	$(PYTHON) -m venv $(AWS_VENV)
 	$(AWS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+.PHONY: test-aws-e2e
+test-aws-e2e: need-rust infrastructure/node_modules $(AWS_VENV)/ready ## Deploy the AWS stack on an emulator on this machine, and use it
+	$(CARGO) build --locked -p ambo-lambda --bin bootstrap
+	cd infrastructure/e2e && $(AWS_VENV)/bin/ruff format --check . && $(AWS_VENV)/bin/ruff check .
+	cd infrastructure/e2e && AMBO_E2E_BOOTSTRAP=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/bootstrap \
+	  $(AWS_VENV)/bin/pytest
 
 .PHONY: synth
 synth: infrastructure/node_modules ## Write the CloudFormation templates of all environments into infrastructure/cdk.out

@@ -132,7 +132,7 @@ export const SPECS: Readonly<Record<Handler, Spec>> = {
       sessions: [LOOK, 'dynamodb:UpdateItem'],
       connections: [LOOK, 'dynamodb:UpdateItem'],
       members: [],
-      rateLimits: BUCKETS,
+      rateLimits: ['dynamodb:UpdateItem'],
       post: ['POST'],
       languages: 'no',
       invokes: 'nothing',
