@@ -31,9 +31,14 @@ const AT_ONCE: usize = 64;
 impl Ear {
     /// Joins.
     pub async fn join(server: &Server, session: SessionId, language: &str) -> Result<Self, Closed> {
-        let options = ListenerOptions::new(session, Language::parse(language).unwrap());
+        Self::of(server, ListenerOptions::new(session, Language::parse(language).unwrap())).await
+    }
+
+    /// The same with other limits.
+    pub async fn of(server: &Server, options: ListenerOptions) -> Result<Self, Closed> {
+        let language = options.language.to_string();
         let (listener, events) = Listener::connect(server, options).await?;
-        let record = Arc::new(Mutex::new(Record::up(language)));
+        let record = Arc::new(Mutex::new(Record::up(&language)));
         let task = tokio::spawn(follow(events, Arc::clone(&record))).abort_handle();
         Ok(Self { listener, record, task })
     }

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::page::get;
 
-/// Gives each new connection to the next backend that is ready and open to all.
+/// Gives each new connection to the next backend that is ready and open to all; to any that is open
+/// when none is ready, as a backend that is too busy to answer a look may be well all the same.
 #[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
@@ -176,10 +177,12 @@ impl Backends {
     fn next(&self) -> Option<&Backend> {
         let first = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len();
         let (before, after) = self.all.split_at(first);
-        after.iter().chain(before).find(|backend| {
-            let takes = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-            let is_cut = *backend.way.borrow() == Way::Cut;
-            !is_cut && takes(&backend.is_ready) && takes(&backend.is_welcome)
-        })
+        let is_open = |backend: &&Backend| {
+            let is_welcome = backend.is_welcome.load(Ordering::Relaxed);
+            is_welcome && *backend.way.borrow() != Way::Cut
+        };
+        let open = || after.iter().chain(before).filter(is_open);
+        let ready = open().find(|backend| backend.is_ready.load(Ordering::Relaxed));
+        ready.or_else(|| open().next())
     }
 }

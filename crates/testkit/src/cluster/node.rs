@@ -41,7 +41,7 @@ impl Node {
             ("AMBO_LISTEN", format!("127.0.0.1:{port}")),
             ("AMBO_STORE", format!("redis://{engine}")),
             ("AMBO_DATA_DIR", Self::data_dir(folder).display().to_string()),
-            ("AMBO_LOG", std::env::var("AMBO_CLUSTER_LOG").unwrap_or_else(|_| "info".into())),
+            ("AMBO_LOG", std::env::var("AMBO_CLUSTER_LOG").unwrap_or_else(|_| "warn".into())),
         ]);
         settings.extend(plan.settings.iter().cloned());
         let log = folder.join(format!("{name}.log"));
