@@ -41,6 +41,8 @@ enum Route {
 pub struct Script {
     source: String,
     digest: String,
+    /// Held by the one who sends the source.
+    loading: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Script {
@@ -48,7 +50,7 @@ impl Script {
     pub fn new(source: impl Into<String>) -> Self {
         let source = source.into();
         let digest = redis::Script::new(&source).get_hash().to_owned();
-        Self { source, digest }
+        Self { source, digest, loading: Arc::default() }
     }
 
     /// The command that runs it.
@@ -132,15 +134,36 @@ impl Engine {
         let args = args.to_redis_args();
         let call = script.call(keys, &args, By::Digest);
         let sent = match self.send(Work::One(&call)).await {
-            // It was not loaded yet, or the engine was restarted or emptied. Sending the source
-            // loads it just where it is needed.
             Err(failed) if failed.is_of_unknown_script() => {
-                let call = script.call(keys, &args, By::Source);
-                self.send(Work::One(&call)).await
+                self.introduce(script, keys, &args, &call).await
             }
             sent => sent,
         };
         read(sent.map_err(|failed| failed.at(&self.0.address))?)
+    }
+
+    /// Runs a script that was not loaded yet, or is no longer, since the engine was restarted or
+    /// emptied. Sending the source loads it just where it is needed. One does; the many who ask at
+    /// the same moment wait for that.
+    async fn introduce(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[Vec<u8>],
+        by_digest: &Cmd,
+    ) -> Result<Value, Failed> {
+        let by_source = script.call(keys, args, By::Source);
+        let Ok(_loading) = script.loading.try_lock() else {
+            drop(script.loading.lock().await);
+            return match self.send(Work::One(by_digest)).await {
+                // On another server of the cluster.
+                Err(failed) if failed.is_of_unknown_script() => {
+                    self.send(Work::One(&by_source)).await
+                }
+                sent => sent,
+            };
+        };
+        self.send(Work::One(&by_source)).await
     }
 
     /// A connection of its own for publish and subscribe: to the master, or to any server of a

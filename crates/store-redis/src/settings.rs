@@ -27,9 +27,9 @@ const MAX_HOSTS: usize = 64;
 #[derive(Clone)]
 pub struct RedisSettings {
     /// Begins every key and channel, so that several deployments may share one engine.
-    pub key_prefix: String,
+    pub(crate) key_prefix: String,
     /// How long one call may take.
-    pub call_timeout: Duration,
+    pub(crate) call_timeout: Duration,
     pub(crate) shape: Shape,
     /// The servers, or the Sentinels, with how to log in to the servers.
     pub(crate) nodes: Vec<ConnectionInfo>,
@@ -120,6 +120,11 @@ impl RedisSettings {
             return Err(SettingsError::Prefix);
         }
         Ok(Self { key_prefix: prefix.into(), ..self })
+    }
+
+    /// The same with another limit for one call.
+    pub fn with_call_timeout(self, call_timeout: Duration) -> Self {
+        Self { call_timeout, ..self }
     }
 
     /// Where it is, for people: no login.

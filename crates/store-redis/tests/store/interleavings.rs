@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ambo_store_redis::{Engine, RedisSettings, RedisStore};
+use ambo_store_redis::{Engine, RedisStore};
 use ambo_testkit::interleavings::{play, rage, steps};
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -13,7 +13,7 @@ use crate::servers;
 async fn new_store(url: &str) -> RedisStore {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("world{}", NEXT.fetch_add(1, Ordering::Relaxed));
-    let settings = RedisSettings::parse(url).unwrap().with_key_prefix(&prefix).unwrap();
+    let settings = servers::settings(url).with_key_prefix(&prefix).unwrap();
     RedisStore::new(Engine::connect(&settings).await.unwrap())
 }
 

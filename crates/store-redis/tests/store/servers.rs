@@ -1,6 +1,7 @@
 //! Servers that the tests of this program share for as long as one of them needs it.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ambo_store_redis::{Engine, RedisSettings, RedisStore};
 use ambo_testkit::redis::{RedisCluster, RedisServer};
@@ -29,12 +30,13 @@ pub async fn cluster() -> Arc<RedisCluster> {
     cluster
 }
 
-pub async fn engine(url: &str) -> Engine {
-    Engine::connect(&RedisSettings::parse(url).unwrap()).await.unwrap()
+/// How to reach what is there, on however slow a machine.
+pub fn settings(url: &str) -> RedisSettings {
+    RedisSettings::parse(url).unwrap().with_call_timeout(Duration::from_secs(30))
 }
 
 pub async fn store(url: &str) -> RedisStore {
-    RedisStore::new(engine(url).await)
+    RedisStore::new(Engine::connect(&settings(url)).await.unwrap())
 }
 
 /// What comes of a future, for a test that is not async itself.
