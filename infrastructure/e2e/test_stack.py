@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from conftest import Deployed
+from deployed import Deployed
 from emf import metric_data
 from emulator import wait_until
 from people import Person
