@@ -9,8 +9,8 @@ use ambo_identity::Identity;
 use ambo_wire::Connecting;
 use serde_json::{Value, json};
 
+use crate::chain::chain;
 use crate::clock::Clock;
-use crate::connections::chain;
 use crate::event::GatewayEvent;
 use crate::keys::{IDENTITY, UNAVAILABLE, USER_ID};
 

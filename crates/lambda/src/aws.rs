@@ -10,11 +10,14 @@ use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningError, SigningSettings, sign};
 use aws_sigv4::sign::v4::{self, signing_params::BuildError};
 use aws_smithy_runtime_api::client::identity::Identity;
+use backon::{ExponentialBuilder, Retryable as _};
+
+use crate::chain::chain;
 
 /// How long a connection to a service may take; they are in the same building.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 /// How long a call may take. A post takes 20 ms; one that hangs must not use up a function's time.
-const CALL_LIMIT: Duration = Duration::from_secs(3);
+const CALL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Makes signed calls.
 pub(crate) struct Aws {
@@ -24,6 +27,7 @@ pub(crate) struct Aws {
 }
 
 /// One call.
+#[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
     /// The name the signature is for.
     pub(crate) service: &'a str,
@@ -34,7 +38,7 @@ pub(crate) struct Call<'a> {
     /// Headers beside those of the signature.
     pub(crate) headers: &'a [(&'a str, &'a str)],
     /// What is sent.
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: &'a [u8],
 }
 
 /// What a service said.
@@ -57,10 +61,21 @@ pub(crate) enum CallError {
     Http(#[source] reqwest::Error),
 }
 
-impl CallError {
-    /// Whether the service never heard of the call.
-    pub(crate) fn is_unheard(&self) -> bool {
-        matches!(self, Self::Http(error) if error.is_connect())
+/// Why there is no answer that counts.
+enum Trouble {
+    Busy(u16),
+    Call(CallError),
+}
+
+impl Trouble {
+    /// Whether the call may be made again. No answer, and not because time ran out, is as a rule a
+    /// connection that was kept while the process was frozen, and was dead when used.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Busy(_) => true,
+            Self::Call(CallError::Http(error)) => !error.is_timeout(),
+            Self::Call(_) => false,
+        }
     }
 }
 
@@ -71,6 +86,29 @@ impl Aws {
             .timeout(CALL_LIMIT)
             .redirect(reqwest::redirect::Policy::none());
         Ok(Self { http: client.build()?, region, identity: credentials.into() })
+    }
+
+    /// Makes a call whose answer is its status; again if the service was busy or did not answer.
+    /// Four attempts within a second at most: API Gateway's limits refill every second, and what
+    /// lasts longer would hold up the function more than it helps one listener.
+    pub(crate) async fn insist(&self, call: Call<'_>) -> Result<u16, String> {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(40))
+            .with_max_delay(Duration::from_millis(320))
+            .with_max_times(3)
+            .with_jitter();
+        let attempt = || async {
+            match self.send(call).await {
+                Ok(Answer { status: status @ (429 | 500..), .. }) => Err(Trouble::Busy(status)),
+                Ok(answer) => Ok(answer.status),
+                Err(error) => Err(Trouble::Call(error)),
+            }
+        };
+        let insisted = attempt.retry(pauses).when(Trouble::is_passing).await;
+        insisted.map_err(|trouble| match trouble {
+            Trouble::Busy(status) => format!("status {status}"),
+            Trouble::Call(error) => chain(&error),
+        })
     }
 
     /// Makes a call. Any status is an answer.
@@ -93,7 +131,7 @@ impl Aws {
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()?;
-        let body = SignableBody::Bytes(&call.body);
+        let body = SignableBody::Bytes(call.body);
         let headers = call.headers.iter().copied();
         let signable = SignableRequest::new(call.method, call.url, headers, body)?;
         let (instructions, _) = sign(signable, &params.into())?.into_parts();
@@ -101,7 +139,7 @@ impl Aws {
         for (name, value) in call.headers {
             request = request.header(*name, *value);
         }
-        let mut request = request.body(call.body)?;
+        let mut request = request.body(call.body.to_vec())?;
         instructions.apply_to_request_http1x(&mut request);
         Ok(request)
     }

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::aws::{Aws, Call};
-use crate::connections::{Posted, chain};
+use crate::chain::chain;
+use crate::connections::Posted;
 use crate::context::Context;
 use crate::logging::hashed;
 use crate::status;
@@ -77,11 +78,11 @@ impl Courier {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
         let headers = &[("content-type", "application/json"), ("x-amz-invocation-type", "Event")];
         let body = json!({ ORDER: order }).to_string().into_bytes();
-        let call = Call { service: "lambda", method: "POST", url: &url, headers, body };
-        let error = match self.aws.send(call).await {
-            Ok(answer) if (200..300).contains(&answer.status) => return true,
-            Ok(answer) => format!("status {}", answer.status),
-            Err(error) => chain(&error),
+        let call = Call { service: "lambda", method: "POST", url: &url, headers, body: &body };
+        let error = match self.aws.insist(call).await {
+            Ok(200..=299) => return true,
+            Ok(status) => format!("status {status}"),
+            Err(error) => error,
         };
         tracing::error!(
             component = "connection",

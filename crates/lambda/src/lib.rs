@@ -11,6 +11,7 @@
 
 mod authorizer;
 mod aws;
+mod chain;
 mod clock;
 mod connection;
 mod connections;
@@ -21,7 +22,7 @@ mod first_message;
 mod function;
 mod keys;
 mod languages;
-mod logging;
+pub mod logging;
 mod message;
 mod metrics;
 mod outbox;

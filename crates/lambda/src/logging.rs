@@ -33,7 +33,7 @@ fn note_panic(panic: &PanicHookInfo<'_>) {
 }
 
 /// The same to any writer, for tests that read the log.
-pub(crate) fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
+pub fn subscriber<W>(level: Level, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {

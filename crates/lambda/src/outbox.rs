@@ -12,7 +12,8 @@ use async_trait::async_trait;
 use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 
-use crate::connections::{Connections, Posted, chain};
+use crate::chain::chain;
+use crate::connections::{Connections, Posted};
 use crate::metrics::Metrics;
 
 /// Posts under way at once. At 20 ms each, 500 listeners are told in a tenth of a second, and one
@@ -90,7 +91,9 @@ impl GatewayOutbox {
             "ended"
         );
         let tell = |member: Connection| async move {
-            if self.connections.post(&member.id, message).await != Posted::Gone {
+            // One that cannot be reached cannot be closed either; its next word is answered with
+            // CONNECTION_NOT_FOUND.
+            if self.connections.post(&member.id, message).await == Posted::Delivered {
                 self.connections.delete(&member.id).await;
             }
         };

@@ -9,7 +9,7 @@ use ambo_core::rules::{OfSession, StatusPulse, Wanted};
 use ambo_core::{Audience, Connection, ConnectionId, Millis, Notice, Role, Tidings};
 use futures_util::stream::{self, StreamExt as _};
 
-use crate::connections::chain;
+use crate::chain::chain;
 use crate::context::Context;
 use crate::outbox::IN_FLIGHT;
 use crate::status;

@@ -1,0 +1,106 @@
+//! The first message: as soon as the connection is open, and nothing missed until then.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, join};
+
+/// A connection that is not open for the first so many posts.
+const NOT_YET: [u16; 3] = [410, 410, 410];
+
+/// A newcomer whose `$connect` is answered and whose first message is still under way.
+async fn newcomer(world: &World, session: &str) -> Value {
+    assert_eq!(world.knock("eva", None, &join(session, "es")).await["statusCode"], 200);
+    world.take_orders().remove(0)
+}
+
+#[tokio::test]
+async fn it_is_posted_once_the_connection_is_open() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.answer("eva", &NOT_YET);
+    world.join("eva", &session, "es").await;
+    assert_eq!(world.listeners().await, 1);
+}
+
+#[tokio::test]
+async fn one_that_never_opens_is_a_lost_member() {
+    let world = World::new().await;
+    let session = world.session().await;
+    let order = newcomer(&world, &session).await;
+    world.answer("eva", &[410; 9]);
+    world.give("connection", order).await;
+    assert_eq!(world.listeners().await, 0);
+    let left: Vec<String> = Vec::new();
+    assert_eq!(world.types("eva"), left);
+}
+
+#[tokio::test]
+async fn what_changed_meanwhile_is_told_after_it() {
+    let world = World::new().await;
+    let session = world.session().await;
+    let order = newcomer(&world, &session).await;
+    world.answer("eva", &[410]);
+    world.clock.advance(ambo_core::Millis(5));
+    let pause = json!({ "action": "controlSession", "command": "pause" });
+    world.say("connection", "ann", pause).await;
+    assert!(world.take("eva").is_empty(), "it was not open");
+    world.give("connection", order).await;
+    let told = world.take("eva");
+    assert_eq!(told[0]["type"], "sessionJoined");
+    assert_eq!(told[1]["type"], "broadcastState");
+    assert_eq!(told[1]["broadcastState"]["isPaused"], true);
+    assert_eq!(world.listeners().await, 1, "who is not open yet is not gone");
+}
+
+#[tokio::test]
+async fn an_end_that_came_before_it_is_told_after_it() {
+    let world = World::new().await;
+    let session = world.session().await;
+    let order = newcomer(&world, &session).await;
+    world.answer("eva", &[410]);
+    world.say("connection", "ann", json!({ "action": "endSession" })).await;
+    assert!(world.take("eva").is_empty(), "it was not open");
+    world.give("connection", order).await;
+    assert_eq!(world.types("eva"), ["sessionJoined", "sessionEnded", "closed"]);
+}
+
+#[tokio::test]
+async fn others_hear_of_a_speakers_return_after_the_speaker() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    world.part("ann", 1006).await;
+    let lost = world.take("eva");
+    assert_eq!(
+        (&lost[0]["type"], &lost[0]["reason"]),
+        (&json!("sessionPaused"), &json!("speakerLost"))
+    );
+    let query = [("action", "refreshConnection"), ("role", "speaker"), ("sessionId", &session)];
+    assert_eq!(world.knock("ann/2", Some("ann"), &query).await["statusCode"], 200);
+    assert!(world.take("eva").is_empty());
+    world.run_orders().await;
+    assert_eq!(world.types("ann/2"), ["connectionRefreshComplete"]);
+    assert_eq!(world.types("eva"), ["sessionResumed"]);
+}
+
+#[tokio::test]
+async fn a_join_that_is_news_is_told_to_the_speaker_once_a_second() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    let statuses = || {
+        let asked = world.stub.asked.lock();
+        let posted = asked.iter().filter(|asked| asked.path.ends_with("/ann"));
+        let posted = posted.map(|asked| serde_json::from_str::<Value>(&asked.body).unwrap());
+        posted
+            .map(|status| (status["updateReason"].clone(), status["listenerCount"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(), [(json!("newLanguage"), json!(1))]);
+    // The clock stands still, so the second turn never comes.
+    world.join("max", &session, "es").await;
+    assert_eq!(statuses().len(), 1);
+    world.clock.advance(ambo_core::Millis::from_secs(1));
+    world.join("kim", &session, "es").await;
+    assert_eq!(statuses()[1..], [(json!("listenerCountChange"), json!(3))]);
+}
