@@ -9,12 +9,14 @@ use ambo_core::{Connection, Millis, SessionId};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::pause::pause;
-use crate::rows::{ENDED, millis, parse_session, text};
+use crate::rows::{ENDED, SessionRow, millis, parse_session, text};
 use crate::write::{Table, Write, Written, delete, write};
 use crate::{DynamoStore, clock};
 
 /// Rows that are removed at once.
 const ABREAST: usize = 32;
+/// Rows looked at in one request, which may ask for a hundred.
+const BATCH: usize = 100;
 /// Looks at the index until it lists everybody; with their pauses they take about a second.
 const LOOKS: u32 = 8;
 /// How long whoever ends a session has to tell everybody before another takes over: twice what a
@@ -41,8 +43,9 @@ impl DynamoStore {
     /// Nobody, if the session has not ended or another tells them; that one's claim is good for a
     /// minute.
     ///
-    /// A connection that was admitted just before the end may not be in the index yet. It is
-    /// waited for, so that nobody joins without hearing of the end.
+    /// A connection that was admitted just before the end may not be in the index yet, and one that
+    /// went may be there still. So each is looked at, and the missing are waited for: the session
+    /// knows how many they are, and nobody joins without hearing of the end.
     pub async fn to_be_told(&self, session: &SessionId) -> Result<Vec<Connection>, StoreFault> {
         let claim = Write::update(
             Table::Sessions,
@@ -59,15 +62,26 @@ impl DynamoStore {
             return Ok(Vec::new());
         };
         let row = parse_session(&item)?;
-        let mut members = self.everybody(&row).await?;
+        let mut members = self.kept(&row).await?;
         for attempt in 1..LOOKS {
             if members.len() >= row.members() {
                 break;
             }
             pause(attempt).await;
-            members = self.everybody(&row).await?;
+            members = self.kept(&row).await?;
         }
         Ok(members)
+    }
+
+    /// The connections that the index lists and that are truly there.
+    async fn kept(&self, row: &SessionRow) -> Result<Vec<Connection>, StoreFault> {
+        let listed = self.everybody(row).await?;
+        let mut kept = Vec::with_capacity(listed.len());
+        for batch in listed.chunks(BATCH) {
+            let look = self.look(None, batch.iter().map(|member| &member.id)).await?;
+            kept.extend(batch.iter().filter(|member| look.is_kept(member)).cloned());
+        }
+        Ok(kept)
     }
 
     /// Removes an ended session's connections and then what marks it as ended; that stays for the

@@ -64,6 +64,11 @@ impl Look {
         member.filter(|member| member.role.target().is_some())
     }
 
+    /// Whether the connection has a row in the same session, ended or not.
+    pub(crate) fn is_kept(&self, listed: &Connection) -> bool {
+        self.connections.get(&listed.id).is_some_and(|row| row.session == listed.session)
+    }
+
     /// What stands in a connection's place.
     pub(crate) fn place(&self, id: &ConnectionId) -> Place {
         match (self.member(id), self.connections.contains_key(id)) {
