@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ambo_client::{Closed, Failure};
-use ambo_testkit::cluster::{Ear, Way, get, until};
+use ambo_testkit::cluster::{Ear, Node, Way, get, until};
+use ambo_testkit::redis::RedisCluster;
 
 use crate::stage::{SOON, Stage, plan};
 
@@ -92,6 +93,28 @@ async fn an_engine_that_hangs_holds_nobody_up() {
     stage.recovers().await;
 }
 
+/// What every call of a slow engine may take, in milliseconds.
+const SLOW: &str = "2000";
+/// More than anything that may wait for an engine takes.
+const MEMORY: u64 = 64 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_is_slow_slows_nobody_who_is_there() {
+    let stage = Stage::set(plan()).await;
+    let memory = || stage.cluster.nodes.iter().map(Node::resident).max().unwrap();
+    let before = memory();
+    for _ in 0..6 {
+        // Answered at once, unless a pause holds; so one follows the other.
+        stage.cluster.engine.run::<()>(&["CLIENT", "PAUSE", SLOW]).await;
+        let last = stage.talk.say(20).await;
+        stage.near.hears(last, SOON).await;
+    }
+    stage.near.is_whole();
+    let after = memory();
+    assert!(after < before + MEMORY, "from {before} to {after} bytes");
+    stage.recovers().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_cut_off_from_the_engine_comes_back() {
     let stage = Stage::set(plan().relayed()).await;
@@ -103,5 +126,12 @@ async fn a_node_that_is_cut_off_from_the_engine_comes_back() {
     stage.third.is_whole();
     assert_eq!(stage.second.up(), stage.second.len());
     stage.cluster.lines[1].set_way(0, Way::Open);
+    stage.recovers().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_may_be_a_cluster_itself() {
+    let engines = RedisCluster::start().await;
+    let stage = Stage::set(plan().with("AMBO_STORE", engines.url())).await;
     stage.recovers().await;
 }

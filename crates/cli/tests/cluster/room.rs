@@ -93,3 +93,17 @@ async fn two_talks_at_a_time_do_not_disturb_each_other() {
     let said = second.end().await;
     second_audience.is_dismissed(&said, "speakerEnded").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_signs_with_another_key_is_refused() {
+    let _machine = beside_others().await;
+    let mut cluster = Cluster::start(plan()).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    cluster.nodes[2].kill();
+    cluster.nodes[2].set("AMBO_DATA_DIR", elsewhere.path().to_str().unwrap());
+    cluster.nodes[2].start();
+    let (status, _) = cluster.nodes[2].ended(SOON).await;
+    assert!(!status.success(), "it was let in");
+    let log = cluster.nodes[2].log();
+    assert!(log.contains("sign tokens with another key"), "{log}");
+}

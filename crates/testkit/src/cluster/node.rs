@@ -70,6 +70,11 @@ impl Node {
         ([127, 0, 0, 1], self.port).into()
     }
 
+    /// Changes a setting for its next start.
+    pub fn set(&mut self, variable: &'static str, value: impl Into<String>) {
+        self.settings.push((variable, value.into()));
+    }
+
     /// Starts it; it is ready a little later.
     pub fn start(&mut self) {
         let mut command = Command::new(&self.program);
@@ -100,6 +105,11 @@ impl Node {
     /// The CPU time it has used.
     pub fn cpu(&self) -> Duration {
         self.process.as_ref().map_or(Duration::ZERO, Process::cpu)
+    }
+
+    /// The memory it has in use, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.process.as_ref().map_or(0, Process::resident)
     }
 
     /// Its metrics, if it answers.
