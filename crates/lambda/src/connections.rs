@@ -1,6 +1,7 @@
 //! The connections of the WebSocket API, by its management interface.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ambo_core::ConnectionId;
 
@@ -18,6 +19,12 @@ pub(crate) enum Posted {
     Failed,
 }
 
+/// How long a post may take, which is 20 ms as a rule, when somebody waits for this one alone: less
+/// than a function may take.
+pub(crate) const ALONE: Duration = Duration::from_secs(8);
+/// The same when others wait: one that hangs must not hold up the function.
+pub(crate) const AMONG_MANY: Duration = Duration::from_secs(2);
+
 /// Posts to connections and closes them.
 pub(crate) struct Connections {
     aws: Arc<Aws>,
@@ -30,21 +37,32 @@ impl Connections {
         Self { aws, endpoint }
     }
 
-    /// Posts a message.
+    /// Posts a message that somebody waits for.
     pub(crate) async fn post(&self, connection: &ConnectionId, message: &str) -> Posted {
-        self.call("POST", connection, message.as_bytes()).await
+        self.call("POST", connection, message.as_bytes(), ALONE).await
+    }
+
+    /// Posts a message to one of many.
+    pub(crate) async fn post_among(&self, connection: &ConnectionId, message: &str) -> Posted {
+        self.call("POST", connection, message.as_bytes(), AMONG_MANY).await
     }
 
     /// Closes a connection. The code cannot be chosen: it is 1000.
     pub(crate) async fn delete(&self, connection: &ConnectionId) {
-        self.call("DELETE", connection, &[]).await;
+        self.call("DELETE", connection, &[], AMONG_MANY).await;
     }
 
-    async fn call(&self, method: &str, connection: &ConnectionId, body: &[u8]) -> Posted {
+    async fn call(
+        &self,
+        method: &str,
+        connection: &ConnectionId,
+        body: &[u8],
+        limit: Duration,
+    ) -> Posted {
         let id: String = form_urlencoded::byte_serialize(connection.as_str().as_bytes()).collect();
         let url = format!("{}/@connections/{id}", self.endpoint);
         let headers = &[("content-type", "application/octet-stream")];
-        let call = Call { service: "execute-api", method, url: &url, headers, body };
+        let call = Call { service: "execute-api", method, url: &url, headers, body, limit };
         let error = match self.aws.insist(call).await {
             Ok(200..=299) => return Posted::Delivered,
             Ok(410) => return Posted::Gone,

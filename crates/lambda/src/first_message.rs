@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::aws::{Aws, Call};
 use crate::chain::chain;
-use crate::connections::Posted;
+use crate::connections::{ALONE, Posted};
 use crate::context::Context;
 use crate::logging::hashed;
 use crate::status;
@@ -78,7 +78,8 @@ impl Courier {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.endpoint);
         let headers = &[("content-type", "application/json"), ("x-amz-invocation-type", "Event")];
         let body = json!({ ORDER: order }).to_string().into_bytes();
-        let call = Call { service: "lambda", method: "POST", url: &url, headers, body: &body };
+        let (service, method, limit) = ("lambda", "POST", ALONE);
+        let call = Call { service, method, url: &url, headers, body: &body, limit };
         let error = match self.aws.insist(call).await {
             Ok(200..=299) => return true,
             Ok(status) => format!("status {status}"),

@@ -130,7 +130,8 @@ async fn translated(aws: &Aws, sources: &Sources) -> Result<BTreeSet<Language>, 
     let mut next = None;
     for _ in 0..MAX_PAGES {
         let body = json!({ "MaxResults": 500, "NextToken": next }).to_string().into_bytes();
-        let call = Call { service: "translate", method: "POST", url: &url, headers, body: &body };
+        let (service, method, limit) = ("translate", "POST", ASKING_LIMIT);
+        let call = Call { service, method, url: &url, headers, body: &body, limit };
         let page = page("translate", aws.send(call).await?)?;
         all.extend(listed("translate", &page["Languages"])?);
         next = page["NextToken"].as_str().map(str::to_owned);
@@ -146,7 +147,8 @@ async fn voiced(aws: &Aws, sources: &Sources) -> Result<BTreeSet<Language>, AskE
     let mut next: Option<String> = None;
     for _ in 0..MAX_PAGES {
         let url = format!("{}/v1/voices?{}", sources.polly, neural(next.as_deref()));
-        let call = Call { service: "polly", method: "GET", url: &url, headers: &[], body: &[] };
+        let (service, method, limit) = ("polly", "GET", ASKING_LIMIT);
+        let call = Call { service, method, url: &url, headers: &[], body: &[], limit };
         let page = page("polly", aws.send(call).await?)?;
         all.extend(listed("polly", &page["Voices"])?);
         next = page["NextToken"].as_str().map(str::to_owned);

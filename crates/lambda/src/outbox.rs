@@ -69,7 +69,7 @@ impl GatewayOutbox {
         let mut members = self.found(session, self.store.members(session, page).await);
         members.retain(|member| member.role != Role::Speaker);
         let tell = |member: Connection| async move {
-            let posted = self.connections.post(&member.id, message).await;
+            let posted = self.connections.post_among(&member.id, message).await;
             if posted == Posted::Gone && now.since(member.connected_at) >= SURELY_OPEN {
                 self.departed.lock().push(member);
             }
@@ -93,7 +93,7 @@ impl GatewayOutbox {
         let tell = |member: Connection| async move {
             // One that cannot be reached cannot be closed either; its next word is answered with
             // CONNECTION_NOT_FOUND.
-            if self.connections.post(&member.id, message).await == Posted::Delivered {
+            if self.connections.post_among(&member.id, message).await == Posted::Delivered {
                 self.connections.delete(&member.id).await;
             }
         };

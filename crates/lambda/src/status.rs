@@ -44,7 +44,7 @@ pub(crate) async fn tell(
     reason: UpdateReason,
 ) {
     let message = ServerMessage::of_status(status, reason).encode(context.clock.now());
-    context.connections.post(speaker, &message).await;
+    context.connections.post_among(speaker, &message).await;
 }
 
 /// Whether a join in this language is worth a word: the first in it, or one that takes the count

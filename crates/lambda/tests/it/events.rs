@@ -51,9 +51,7 @@ async fn a_field_that_is_missing_or_wrong_has_a_defined_reading() {
     ];
     for (handler, name) in cases {
         for path in paths(&fixture(name)) {
-            for broken in
-                [None, Some(json!(null)), Some(json!(7)), Some(json!(["x"])), Some(json!({}))]
-            {
+            for broken in [None, Some(json!(7)), Some(json!({}))] {
                 let mut event = fixture(name);
                 *event.pointer_mut(&path).unwrap() = broken.clone().unwrap_or_default();
                 if broken.is_none() {
