@@ -1,6 +1,7 @@
 //! Real Redis or Valkey servers for tests: one, or a cluster, each with a directory of its own.
 //!
-//! `AMBO_TEST_REDIS` names the program, `redis-server` without it.
+//! `AMBO_TEST_REDIS` names the program, `redis-server` without it: with `valkey-server` all of this
+//! runs on Valkey.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -54,7 +55,7 @@ impl RedisServer {
         self.kill();
         let deadline = Instant::now() + PATIENCE;
         while !self.answers().await {
-            assert!(Instant::now() < deadline, "{} does not start", program());
+            assert!(Instant::now() < deadline, "{} does not start", self.program());
             tokio::time::sleep(Duration::from_millis(10)).await;
             if self.child.is_none() {
                 self.child = Some(self.spawn());
@@ -115,7 +116,7 @@ impl RedisServer {
     }
 
     fn spawn(&self) -> Child {
-        Command::new(program())
+        Command::new(self.program())
             .arg(self.directory.path().join(CONFIG))
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--daemonize", "no", "--loglevel", "warning"])
@@ -125,7 +126,14 @@ impl RedisServer {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{} cannot be run: {error}", program()))
+            .unwrap_or_else(|error| panic!("{} cannot be run: {error}", self.program()))
+    }
+
+    fn program(&self) -> String {
+        // Not every build of either can encrypt, and to the client they are the same there.
+        let encrypts = self.options.iter().any(|option| option == "--tls-port");
+        let chosen = std::env::var("AMBO_TEST_REDIS").ok().filter(|_| !encrypts);
+        chosen.unwrap_or_else(|| "redis-server".into())
     }
 
     fn signal(&self, signal: &str) {
@@ -243,10 +251,6 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn program() -> String {
-    std::env::var("AMBO_TEST_REDIS").unwrap_or_else(|_| "redis-server".into())
 }
 
 /// A port nobody listens on.
