@@ -26,6 +26,7 @@ pub mod counters;
 mod group;
 mod history;
 pub mod hub;
+mod lane;
 pub mod outlet;
 mod session;
 pub mod settings;

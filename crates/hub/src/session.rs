@@ -13,6 +13,7 @@ use crate::channel::{Channel, piece_of};
 use crate::counters::count;
 use crate::group::{Item, Seat};
 use crate::hub::{NotOpen, Resume, SeatError};
+use crate::lane::Lane;
 use crate::outlet::{Outlet, Piece};
 use crate::settings::HubSettings;
 use crate::shard::Shard;
@@ -77,16 +78,6 @@ struct State {
     channels: Vec<Channel>,
     /// One for each shard.
     lanes: Vec<Lane>,
-}
-
-/// What one shard has still to hear of, in order.
-#[derive(Debug, Default)]
-struct Lane {
-    seats: usize,
-    items: Vec<Item>,
-    audio: usize,
-    /// The shard knows that something is here.
-    is_listed: bool,
 }
 
 /// What a shard takes out of its lane, and what it must know to deliver it.
@@ -386,23 +377,5 @@ impl State {
         self.channel(language).seats -= 1;
         let floor = self.floor;
         self.channels.retain(|channel| channel.seats > 0 || channel.language == floor);
-    }
-}
-
-impl Lane {
-    /// Adds an item; says how much audio had to go for it. A lane fills only while a delivery
-    /// takes longer than all the frames in it lasted.
-    fn push(&mut self, item: Item, max_audio: usize) -> u64 {
-        let is_audio = matches!(item, Item::Audio(_));
-        self.items.push(item);
-        self.audio += usize::from(is_audio);
-        if self.audio <= max_audio {
-            return 0;
-        }
-        if let Some(oldest) = self.items.iter().position(|item| matches!(item, Item::Audio(_))) {
-            self.items.remove(oldest);
-            self.audio -= 1;
-        }
-        1
     }
 }
