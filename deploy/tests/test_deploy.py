@@ -13,7 +13,7 @@ import yaml
 DEPLOY = Path(__file__).resolve().parents[1]
 KUBERNETES = DEPLOY / "kubernetes"
 MANIFESTS = sorted(DEPLOY.glob("kubernetes*/*.yaml"))
-AMBO = os.environ["AMBO_BIN"]
+AMBO = os.environ.get("AMBO_BIN", str(DEPLOY.parent / "target/debug/ambo"))
 # What the Secret gives.
 TOKEN = {"AMBO_ADMIN_TOKEN": "0123456789abcdef"}
 # What closing the rest and writing what is left may take after a drain, in seconds.
