@@ -1,6 +1,7 @@
 //! What happened, for tests to look at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -68,14 +69,38 @@ pub enum Happening {
 
 /// Shared by all that make it grow.
 #[derive(Clone, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<Entry>>>);
+pub(super) struct Log(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    entries: Mutex<Vec<Entry>>,
+    running: AtomicUsize,
+}
+
+/// Something is being invoked for as long as this is held.
+pub(super) struct Running(Log);
 
 impl Log {
     pub(super) fn add(&self, happening: Happening) {
-        self.0.lock().push(Entry { at: Instant::now(), happening });
+        self.0.entries.lock().push(Entry { at: Instant::now(), happening });
     }
 
     pub(super) fn entries(&self) -> Vec<Entry> {
-        self.0.lock().clone()
+        self.0.entries.lock().clone()
+    }
+
+    pub(super) fn begin(&self) -> Running {
+        self.0.running.fetch_add(1, Ordering::AcqRel);
+        Running(self.clone())
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.0.running.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -144,6 +144,16 @@ impl Gateway {
         self.invoke(function, &event::scheduled()).await
     }
 
+    /// Waits until no function runs. What has not been read from a socket yet does not count.
+    pub async fn settle(&self) {
+        // What one invocation causes begins before it ends, or as soon as the network has it.
+        let mut calm = 0;
+        while calm < 3 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            calm = if self.shared.log.running() == 0 { calm + 1 } else { 0 };
+        }
+    }
+
     /// Everything that happened so far.
     pub fn events(&self) -> Vec<Entry> {
         self.shared.log.entries()

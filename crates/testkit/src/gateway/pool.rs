@@ -36,7 +36,7 @@ impl Pool {
 
     /// One invocation, by an instance that has nothing else to do.
     pub(super) async fn invoke(&self, event: &Value, limit: Duration) -> Result<Value, Failure> {
-        let start = Instant::now();
+        let (start, _running) = (Instant::now(), self.spot.log.begin());
         let limit = limit.min(self.function.timeout);
         let outcome = tokio::time::timeout(limit, self.run(event, limit)).await;
         let outcome = outcome.unwrap_or(Err(Failure::TimedOut));
