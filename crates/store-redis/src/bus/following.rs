@@ -442,7 +442,7 @@ mod tests {
             }
             for _ in 0..100 {
                 use Happening::{Begin, HandOn, Land, Read};
-                [Begin, Read, Land, HandOn].map(|happening| play.happen(happening));
+                [Begin, Read, Land, HandOn].into_iter().for_each(|it| play.happen(it));
             }
             prop_assert!(play.running.is_none() && play.followings.due.is_empty());
             prop_assert!(play.heard.is_sorted_by(|one, next| one < next), "{:?}", play.heard);

@@ -134,7 +134,8 @@ impl Outgoing {
 
     /// The next batch that may be written.
     pub(super) fn take(&self) -> Option<Batch> {
-        self.queue.lock().take()
+        // What is under way cannot be dropped, so that it must be the smaller part.
+        self.queue.lock().take(BATCH_BYTES.min(self.bytes / 4))
     }
 
     /// Says that a lane's batch is done with, so that its next may be taken.
@@ -197,11 +198,11 @@ impl Queue {
         }
     }
 
-    fn take(&mut self) -> Option<Batch> {
+    fn take(&mut self, most: usize) -> Option<Batch> {
         let name = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&name)?;
         let (mut posts, mut bytes) = (Vec::new(), 0);
-        while posts.len() < BATCH_POSTS && bytes < BATCH_BYTES {
+        while posts.len() < BATCH_POSTS && bytes < most {
             let Some(post) = lane.pop() else { break };
             bytes += post.size();
             posts.push(post);

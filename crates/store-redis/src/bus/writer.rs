@@ -76,9 +76,15 @@ impl Writer {
             if posts.is_empty() {
                 return batch.lane;
             }
+            let rest = posts.split_off(posts.len().min(trouble.portion));
             posts = match self.attempt(&posts, trouble.by).await {
-                Ok(outcomes) => self.settle(posts, outcomes, &mut trouble),
+                Ok(outcomes) => {
+                    trouble.portion = trouble.portion.saturating_mul(2);
+                    self.settle(posts, outcomes, &mut trouble)
+                }
                 Err(fault) => {
+                    // What is too much for an engine that is slow now is too much again.
+                    trouble.portion = (posts.len() / 2).max(1);
                     trouble.note(&fault);
                     posts
                 }
@@ -86,6 +92,7 @@ impl Writer {
             if !posts.is_empty() {
                 tokio::time::sleep(trouble.pause).await;
             }
+            posts.extend(rest);
         }
     }
 
@@ -172,11 +179,14 @@ struct Trouble {
     last: String,
     pause: Duration,
     by: By,
+    /// So many posts are tried together.
+    portion: usize,
 }
 
 impl Trouble {
     fn new() -> Self {
-        Self { last: "it waited for others".into(), pause: Duration::ZERO, by: By::Digest }
+        let last = "it waited for others".into();
+        Self { last, pause: Duration::ZERO, by: By::Digest, portion: usize::MAX }
     }
 
     fn note(&mut self, fault: &StoreFault) {

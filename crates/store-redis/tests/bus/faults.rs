@@ -177,6 +177,34 @@ async fn an_engine_that_hangs_is_waited_for() {
     assert_eq!(node.follow(&notices(0), Since::Kept).await.len(), 2);
 }
 
+/// What was sent and not answered is sent again, when its stream has let some of it go already.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_is_there_once_though_its_stream_is_short() {
+    let server = RedisServer::start().await;
+    let (speaker, mut node) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    let topic = notices(0);
+    node.follow(&topic, Since::Now).await;
+    for round in 0..3 {
+        server.pause();
+        let published: Vec<_> = (1..=600)
+            .map(|n| speaker.bus.publish(&topic, Bytes::from((round * 1_000 + n).to_string())))
+            .collect();
+        // Until the first attempt is given up: the engine will read it all the same.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        server.resume();
+        for notice in published {
+            within(notice, "the notice").await.unwrap();
+        }
+        let mut heard = Vec::new();
+        while heard.last() != Some(&(round * 1_000 + 600)) {
+            heard.push(number(&node.next().await));
+        }
+        assert!(heard.is_sorted_by(|one, next| one < next), "{heard:?}");
+        assert!(heard.len() == 600 || node.bus.counters().lost.total() > 0, "{heard:?}");
+    }
+    assert_eq!(node.follow(&topic, Since::Kept).await.len(), 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_too_long_is_given_up() {
     let mut server = RedisServer::start().await;
