@@ -25,7 +25,7 @@ async fn counts_are_right_after_the_next_sweep_whatever_became_of_disconnects() 
         let mut run = Run::play(&world, seed).await;
         // Long enough for the silent to be taken as lost, and not for those who are heard.
         pass(60);
-        run.beat().await;
+        run.beat(&world).await;
         pass(60);
         world.gateway.settle().await;
         world.sweep().await;
@@ -48,13 +48,13 @@ async fn so_they_are_with_the_real_bootstrap() {
     for seed in 1_000..1_000 + RUNS {
         runs.push(Run::play(&world, seed).await);
     }
-    join_all(runs.iter_mut().map(Run::beat)).await;
+    join_all(runs.iter_mut().map(|run| run.beat(&world))).await;
     // From here on who is silent is lost: after longer than it takes to hear all who stayed, on a
     // machine that is busy with other things.
     world.deploy_again("disconnect", ("HEARTBEAT_TIMEOUT", "15s"));
     world
         .sweep_until("all counts", async || {
-            join_all(runs.iter_mut().map(Run::beat)).await;
+            join_all(runs.iter_mut().map(|run| run.beat(&world))).await;
             join_all(runs.iter().map(|run| run.is_right(&world))).await.into_iter().all(|is| is)
         })
         .await;
@@ -78,7 +78,8 @@ struct Run {
     session: String,
     /// Is gone in some runs.
     speaker: Option<Client>,
-    stayed: Vec<Client>,
+    /// With whether they have been told of the end.
+    stayed: Vec<(Client, bool)>,
 }
 
 impl Run {
@@ -96,7 +97,7 @@ impl Run {
         let (mut stayed, mut leaving) = (Vec::new(), Vec::new());
         for client in clients {
             match rng.u8(0..3) {
-                0 => stayed.push(client),
+                0 => stayed.push((client, false)),
                 1 => leaving.push(client),
                 _ => client.vanish(),
             }
@@ -109,11 +110,26 @@ impl Run {
         Self { seed, session, speaker, stayed }
     }
 
-    /// All who stayed are heard.
-    async fn beat(&mut self) {
-        let beats = self.speaker.iter_mut().chain(&mut self.stayed).map(async |client| {
+    /// All who stayed are heard, until they are told of the end that follows a lost speaker.
+    async fn beat(&mut self, world: &World) {
+        if self.speaker.is_none() && world.counted(&self.session).await.is_none() {
+            return;
+        }
+        let speaker = self.speaker.iter_mut().map(|client| (client, None));
+        let listeners = self.stayed.iter_mut().map(|member| (&mut member.0, Some(&mut member.1)));
+        let beats = speaker.chain(listeners).map(async |(client, told)| {
+            if told.as_ref().is_some_and(|told| **told) {
+                return;
+            }
             client.send(&json!({ "action": "heartbeat" })).await;
-            client.json_of("heartbeatAck").await;
+            loop {
+                let answer = client.json().await;
+                match answer["type"].as_str() {
+                    Some("heartbeatAck" | "error") => return,
+                    Some("sessionEnded") => return *told.unwrap() = true,
+                    _ => {}
+                }
+            }
         });
         join_all(beats).await;
     }
@@ -138,10 +154,12 @@ impl Run {
         let mut told = stayed;
         if let Some(mut speaker) = speaker {
             speaker.send(&json!({ "action": "endSession" })).await;
-            told.push(speaker);
+            told.push((speaker, false));
         }
-        for mut client in told {
-            client.json_of("sessionEnded").await;
+        for (mut client, is_told) in told {
+            if !is_told {
+                client.json_of("sessionEnded").await;
+            }
             assert_eq!(client.closed().await, 1000);
         }
         assert_eq!(world.counted(&session).await, None);
