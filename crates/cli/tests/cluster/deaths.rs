@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ambo_testkit::cluster::Signal;
+use ambo_testkit::cluster::{Signal, Way};
 
 use crate::stage::{SOON, Stage, plan};
 
@@ -37,6 +37,19 @@ async fn a_talk_whose_node_dies_goes_on_elsewhere_without_a_lost_frame() {
         assert_eq!(audience.count(|record| !record.turns.is_empty()), 0, "nobody was to notice");
     }
     assert_eq!(stage.talk.record().returns, 1);
+    stage.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_who_cannot_reach_their_node_lose_nothing_on_another() {
+    let stage = Stage::set(plan()).await;
+    stage.cluster.balancer.set_way(1, Way::Cut);
+    stage.second.all("all are back", SOON, |record| record.is_up && record.returns > 0).await;
+    stage.settles().await;
+    stage.all_hear().await;
+    for audience in stage.audiences() {
+        audience.is_whole();
+    }
     stage.close().await;
 }
 

@@ -4,6 +4,7 @@
 //! `AMBO_CLUSTER_LOG=debug` says what the nodes log, which is shown when a test fails.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::print_stdout, reason = "the rolling restart shows what it took")]
 
 mod deaths;
 mod engine;
