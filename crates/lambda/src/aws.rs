@@ -24,6 +24,14 @@ pub(crate) struct Aws {
     identity: Identity,
 }
 
+/// The client for all that a function asks of AWS.
+pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+}
+
 /// One call.
 #[derive(Clone, Copy)]
 pub(crate) struct Call<'a> {
@@ -80,11 +88,8 @@ impl Trouble {
 }
 
 impl Aws {
-    pub(crate) fn new(region: String, credentials: Credentials) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(CONNECT_LIMIT)
-            .redirect(reqwest::redirect::Policy::none());
-        Ok(Self { http: client.build()?, region, identity: credentials.into() })
+    pub(crate) fn new(http: reqwest::Client, region: String, credentials: Credentials) -> Self {
+        Self { http, region, identity: credentials.into() }
     }
 
     /// Makes a call whose answer is its status; again if the service was busy or did not answer.

@@ -9,21 +9,19 @@ use anyhow::Context as _;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
-use aws_smithy_http_client::tls;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use futures_util::future::BoxFuture;
 use lambda_runtime::{LambdaEvent, service_fn};
-use rustls::crypto::aws_lc_rs;
 use serde_json::Value;
 
 use crate::authorizer::Authorizer;
-use crate::aws::Aws;
+use crate::aws::{self, Aws};
 use crate::clock::Clock;
 use crate::connection;
 use crate::context::{Context, Parts};
 use crate::disconnect;
 use crate::event::GatewayEvent;
 use crate::first_message::Courier;
+use crate::http_client;
 use crate::keys::Vouched;
 use crate::languages::Sources;
 use crate::logging;
@@ -68,8 +66,6 @@ impl Function {
         clock: Clock,
         sink: Box<dyn Fn(&str) + Send + Sync>,
     ) -> anyhow::Result<Self> {
-        // Fails when it was done before, which is as good.
-        let _ = aws_lc_rs::default_provider().install_default();
         let handler = settings.handler;
         let identity = settings.issuer.as_ref().map(identity).transpose()?;
         let Some(places) = &settings.places else {
@@ -77,8 +73,9 @@ impl Function {
             return Ok(Self(Kind::Authorizer(Authorizer { identity, clock })));
         };
         let surroundings = Surroundings::read(var)?;
-        let aws = Aws::new(surroundings.region.clone(), surroundings.credentials.clone());
-        let aws = Arc::new(aws.context("cannot make an HTTPS client")?);
+        let http = aws::http_client().context("cannot make an HTTPS client")?;
+        let (region, credentials) = (&surroundings.region, &surroundings.credentials);
+        let aws = Arc::new(Aws::new(http.clone(), region.clone(), credentials.clone()));
         let metrics = Arc::new(Metrics::new(clock.clone(), sink));
         let parts = Parts {
             clock,
@@ -92,7 +89,7 @@ impl Function {
             },
             aws,
             endpoint: places.endpoint.clone(),
-            rolls: Arc::new(store(places, &surroundings, var)),
+            rolls: Arc::new(store(places, &surroundings, var, http)),
             keys: match identity {
                 Some(identity) => Arc::new(identity),
                 None => Arc::new(Vouched),
@@ -167,17 +164,19 @@ impl Surroundings {
     }
 }
 
-fn store(places: &Places, surroundings: &Surroundings, var: Var<'_>) -> DynamoStore {
-    let https = aws_smithy_http_client::Builder::new()
-        .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
-        .build_https();
+fn store(
+    places: &Places,
+    surroundings: &Surroundings,
+    var: Var<'_>,
+    http: reqwest::Client,
+) -> DynamoStore {
     let mut config = aws_sdk_dynamodb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(surroundings.region.clone()))
         .credentials_provider(surroundings.credentials.clone())
         // The store knows which of its calls may be made again.
         .retry_config(RetryConfig::disabled())
-        .http_client(https);
+        .http_client(http_client::for_sdk(http));
     config.set_endpoint_url(surroundings.override_of(var, "dynamodb"));
     let tables = Tables {
         sessions: places.sessions.clone(),

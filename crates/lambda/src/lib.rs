@@ -20,6 +20,7 @@ mod disconnect;
 mod event;
 mod first_message;
 mod function;
+mod http_client;
 mod keys;
 mod languages;
 pub mod logging;
