@@ -41,25 +41,28 @@ async fn wait(door: &Door, mut last: Progress) -> Result<(), Trouble> {
         progress.show(start.elapsed(), None, || state(&last));
     };
     progress.finish();
-    let left = match last.connections {
-        0 => "The node has stopped.".to_owned(),
-        left => {
-            format!("The node has stopped; when last seen it had {}.", count(left, "connection"))
+    // A node stops before its deadline when nobody is left.
+    let left = match last.deadline.map(seconds_until) {
+        Some(0) if last.connections > 0 => {
+            format!("; when last seen it had {}", count(last.connections, "connection"))
         }
+        Some(_) | None => String::new(),
     };
-    println!("{left}{again}");
+    println!("The node has stopped{left}.{again}");
     Ok(())
 }
 
 /// Such as "2 connections, 30 s at most".
 fn state(progress: &Progress) -> String {
     let connections = count(progress.connections, "connection");
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    match progress.deadline {
-        Some(deadline) => {
-            let left = u128::from(deadline).saturating_sub(now).div_ceil(1_000);
-            format!("{connections}, {left} s at most")
-        }
+    match progress.deadline.map(seconds_until) {
+        Some(left) => format!("{connections}, {left} s at most"),
         None => connections,
     }
+}
+
+/// Seconds until a moment in Unix milliseconds, by this machine's clock.
+fn seconds_until(moment: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    moment.saturating_sub(now as u64).div_ceil(1_000)
 }
