@@ -1,9 +1,10 @@
 //! How long a store takes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambo_app::ports::{Store, StoreFault};
+use tokio::time::Instant;
 
 use crate::Call;
 use crate::call::{UnderWay, every_call_goes_through};

@@ -8,7 +8,7 @@ use ambo_app::ports::{FaultKind, Page, Paid, Store, StoreFault};
 use ambo_core::limits::Identity;
 use ambo_core::rules::{Toll, Wanted};
 use ambo_core::{ConnectionId, LimitKey, Millis, Operation, Rate, SessionId, SourceAddress};
-use ambo_resilience::{BreakerState, Call, Health, RetryingStore, Settings};
+use ambo_resilience::{BreakerState, Call, Health, ObservedStore, RetryingStore, Settings};
 use tokio::time::Instant;
 
 use crate::world::Fate::{Broken, Hangs, Transient, Unavailable, Works};
@@ -267,4 +267,19 @@ async fn answers_come_through_as_they_are() {
     faulty.plan(&[Broken]);
     let fault: StoreFault = store.totals().await.unwrap_err();
     assert_eq!(fault.source.to_string(), "a row makes no sense");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_call_is_observed_for_as_long_as_it_took() {
+    let Wrapped { faulty, store, .. } = wrapped();
+    let (observed, seen) = std::sync::mpsc::channel();
+    let store = ObservedStore::new(store, move |call, took| observed.send((call, took)).unwrap());
+    load(&store).await.unwrap();
+    pay(&store).await;
+    faulty.always("load", Hangs);
+    load(&store).await.unwrap_err();
+    let seen: Vec<_> = seen.try_iter().collect();
+    let limit = Settings::default().call_limit;
+    let nothing = Duration::ZERO;
+    assert_eq!(seen, [(Call::Load, nothing), (Call::Pay, nothing), (Call::Load, limit)]);
 }
