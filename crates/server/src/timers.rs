@@ -30,6 +30,9 @@ const SLOW: Millis = Millis::from_secs(1);
 pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
     let mut slow_at = Millis::ZERO;
     let mut failing = None;
+    // Across a network, what need not be told within a second is asked for less often.
+    let rest = if node.cluster.is_some() { 5 } else { 1 };
+    let mut slow_rounds = 0_u32;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -46,9 +49,12 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
             slow_at = now;
             tell_status(&node, now).await;
             tell_waiting(&node).await;
-            tell_ends(&node, now).await;
+            if slow_rounds.is_multiple_of(rest) {
+                tell_ends(&node, now).await;
+                count(&node).await;
+            }
+            slow_rounds = slow_rounds.wrapping_add(1);
             node.lives.tidy(now);
-            count(&node).await;
             if let Some(tls) = &tls {
                 tls.reload();
             }
