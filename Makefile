@@ -29,7 +29,8 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust test-valkey test-javascript test-python test-infrastructure test-aws-e2e ## Install what the tests need and run all of them
+test: test-rust test-valkey test-javascript test-python test-deploy test-infrastructure \
+  test-aws-e2e ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
@@ -81,6 +82,16 @@ $(VENV)/ready: clients/python/pyproject.toml
 	  { echo 'Python 3.10 or later is needed'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[dev]'
+	touch $@
+
+.PHONY: test-deploy
+test-deploy: $(VENV)/deploy-ready need-haproxy build ## Hold the files in deploy/ against Kubernetes, systemd and HAProxy
+	$(VENV)/bin/ruff format --check --config clients/python/pyproject.toml deploy/tests
+	$(VENV)/bin/ruff check --config clients/python/pyproject.toml deploy/tests
+	$(VENV)/bin/pytest -q deploy/tests
+
+$(VENV)/deploy-ready: deploy/tests/requirements.txt $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r deploy/tests/requirements.txt
 	touch $@
 
 .PHONY: test-infrastructure
@@ -214,6 +225,12 @@ need-redis:
 	@command -v redis-server >/dev/null || \
 	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends redis-server; } || \
 	  { echo 'Redis 7 or later is needed: install it with your package manager'; exit 1; }
+
+.PHONY: need-haproxy
+need-haproxy:
+	@command -v haproxy >/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends haproxy; } || \
+	  { echo 'HAProxy is needed: install it with your package manager'; exit 1; }
 
 .PHONY: need-java
 need-java:
