@@ -134,7 +134,9 @@ impl Reader {
             tokio::select! {
                 told = subscriber.next() => match told {
                     Told::Message(message) => self.hear_all(&message, subscriber),
-                    Told::Subscribed(keys) => keys.iter().for_each(|key| self.followings.doubt(key)),
+                    Told::Subscribed(keys) => {
+                        keys.iter().for_each(|key| self.followings.doubt(key));
+                    }
                     Told::Broken(error) => {
                         warn!(?error, "the bus's connection is made anew");
                         return Ok(());

@@ -27,7 +27,15 @@ impl Node {
     pub async fn with(url: &str, settings: BusSettings) -> Self {
         let redis = RedisSettings::parse(url).unwrap();
         let redis = redis.with_call_timeout(Duration::from_millis(500));
-        let engine = Engine::connect(&redis).await.unwrap();
+        // A machine with much else to do may not answer in time.
+        let connecting = async {
+            loop {
+                if let Ok(engine) = Engine::connect(&redis).await {
+                    return engine;
+                }
+            }
+        };
+        let engine = within(connecting, "a connection").await;
         let (bus, heard) = Bus::start(engine, settings);
         Self { bus, heard }
     }

@@ -1,10 +1,12 @@
 -- What a new follower of a stream gets, the newest last, and where it goes on from.
 -- KEYS[1] stream
--- ARGV    lowest id ('(5-1' for what comes after it), oldest age in ms or 0, most bytes, most entries
+-- ARGV    lowest id ('(5-1' for what comes after it), oldest age in ms or 0, most bytes,
+--         most entries
 -- Answers with the id of the newest entry of all, then for each entry its id and payload.
 local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if not top then return { '0-0' } end
-local lowest, age, bytes, entries = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local lowest, age = ARGV[1], tonumber(ARGV[2])
+local bytes, entries = tonumber(ARGV[3]), tonumber(ARGV[4])
 local now = redis.call('TIME')
 local oldest = now[1] * 1000 + math.floor(now[2] / 1000) - age
 local found, from, enough = {}, '+', entries == 0
