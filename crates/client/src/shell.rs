@@ -47,6 +47,7 @@ pub(crate) async fn start(
         sockets: JoinSet::new(),
         begun: Some(begun),
         epoch: Instant::now(),
+        entropy: entropy(),
     };
     tokio::spawn(shell.run(commanded, reported));
     let gone = Closed::Failed(Failure::Unreachable("the client was stopped".into()));
@@ -66,6 +67,8 @@ struct Shell {
     /// Told once: the session's id, or why there is none.
     begun: Option<oneshot::Sender<Result<String, Closed>>>,
     epoch: Instant,
+    /// Drawn once and counted on: the machine's dice make every number of it a random one.
+    entropy: u64,
 }
 
 /// The way to a socket's task.
@@ -114,7 +117,8 @@ impl Shell {
     /// Hands an input to the machine and does what it says; tells the last event.
     fn take(&mut self, input: Input) -> Option<Event> {
         let now = Millis(u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX));
-        let effects = self.machine.handle(input, now, entropy());
+        self.entropy = self.entropy.wrapping_add(1);
+        let effects = self.machine.handle(input, now, self.entropy);
         let mut last = None;
         for effect in effects {
             match effect {

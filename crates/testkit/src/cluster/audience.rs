@@ -94,15 +94,15 @@ impl Audience {
         self.0.iter().filter(|ear| is_true(&ear.record.lock())).count()
     }
 
-    /// The longest silence that anybody had to bear since it was last asked for.
-    pub fn take_silence(&self) -> Duration {
+    /// The longest silence that each had to bear since this was last asked for.
+    pub fn take_silences(&self) -> Vec<Duration> {
         let silences = self.0.iter().map(|ear| {
             let mut record = ear.record.lock();
             let silence = record.silence;
             record.forget_silence();
             silence
         });
-        silences.max().unwrap_or_default()
+        silences.collect()
     }
 
     /// Waits until everybody has heard this frame, or a later one.
