@@ -49,6 +49,7 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
             slow_at = now;
             tell_status(&node, now).await;
             tell_waiting(&node).await;
+            node.metrics.connections.set(node.lives.len() as i64);
             if slow_rounds.is_multiple_of(rest) {
                 tell_ends(&node, now).await;
                 count(&node).await;
@@ -185,7 +186,6 @@ async fn tell_status(node: &Node, now: Millis) {
 }
 
 async fn count(node: &Node) {
-    node.metrics.connections.set(node.lives.len() as i64);
     if let Ok(totals) = node.app.store().totals().await {
         node.metrics.active_sessions.set(totals.sessions as i64);
         node.metrics.total_listeners.set(totals.listeners as i64);
