@@ -166,13 +166,20 @@ impl Cluster {
         Tokens::fixed(String::from(issuer.issue("ann", hour, now).unwrap().0))
     }
 
-    /// Connections that are open at the nodes that run.
-    pub async fn connections(&self) -> usize {
-        let mut sum = 0.0;
-        for node in self.nodes.iter().filter(|node| node.is_running()) {
-            sum += node.page().await.map_or(0.0, |page| page.value("connections"));
+    /// Waits until so many connections are open at the nodes that run.
+    pub async fn holds(&self, connections: usize, within: Duration) {
+        let start = Instant::now();
+        loop {
+            let mut sum = 0.0;
+            for node in self.nodes.iter().filter(|node| node.is_running()) {
+                sum += node.page().await.map_or(0.0, |page| page.value("connections"));
+            }
+            if sum as usize == connections {
+                return;
+            }
+            assert!(start.elapsed() < within, "{sum} connections, not {connections}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        sum as usize
     }
 }
 
