@@ -198,10 +198,15 @@ fuzz: need-rust ## Fuzz every parser for two minutes each; needs a nightly toolc
 bench: need-rust ## Measure the hot paths beside their floor (about five minutes)
 	$(CARGO) run --locked --release -p ambo-bench -- all
 
+.PHONY: rolling
+rolling: need-rust need-redis ## Restart three nodes under 3,000 listeners and a talk, and show what it took
+	AMBO_CLUSTER_LISTENERS=3000 $(CARGO) test --locked --release -p ambo-cli --test cluster -- --nocapture rolling
+
 .PHONY: clean
 clean: ## Remove everything that was built
 	$(CARGO) clean
-	rm -rf $(VENV) clients/javascript/node_modules clients/javascript/types clients/python/dist
+	rm -rf $(VENV) clients/javascript/node_modules clients/javascript/types clients/python/dist \
+	  infrastructure/node_modules infrastructure/cdk.out
 	rm -rf infrastructure/node_modules infrastructure/cdk.out
 
 .PHONY: need-node
