@@ -9,6 +9,7 @@ use ambo_app::ports::Store;
 use ambo_core::{Millis, Terms};
 use ambo_hub::{Audio, Framing, Hub, HubSettings, Kind};
 use ambo_identity::{Identity, OidcSettings};
+use ambo_resilience::ObservedStore;
 use ambo_wire::websocket::{self, close_code};
 use ambo_wire::{AudioFrame, audio};
 use anyhow::Context;
@@ -24,7 +25,6 @@ use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::keys::WallClockKeys;
 use crate::live::Lives;
-use crate::measured::MeasuredStore;
 use crate::metrics::Metrics;
 use crate::node::{Floors, Node, Pace};
 use crate::outbox::LocalOutbox;
@@ -70,7 +70,10 @@ pub(crate) async fn assemble(
     let wrapped = ambo_resilience::wrap(around(store), &resilience);
     metrics.watch(Arc::clone(&hub), Arc::clone(&wrapped.health), kept.cluster());
     let metrics = Arc::new(metrics);
-    let measured = MeasuredStore { store: wrapped.store, metrics: Arc::clone(&metrics) };
+    let measured = ObservedStore::new(wrapped.store, {
+        let metrics = Arc::clone(&metrics);
+        move |call, took| metrics.store_took(call.as_str(), took)
+    });
     let keys = WallClockKeys { identity, clock: clock.clone() };
     let terms =
         Terms { limits, languages: settings.languages.clone(), words: settings.words.clone() };

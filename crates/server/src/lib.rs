@@ -22,7 +22,6 @@ mod http;
 mod keys;
 mod live;
 pub mod logging;
-mod measured;
 mod metrics;
 mod node;
 mod outbox;
