@@ -91,6 +91,8 @@ pub(super) fn session(
         value.ok_or_else(|| malformed(format_args!("a session without {name}")))
     };
     let wrong = |name: &'static str| move || malformed(format_args!("a session's {name}"));
+    // Written with every speaker, of use while it is lost.
+    let until = millis(of("until")?)?;
     Ok(Session {
         id: id.clone(),
         owner: UserId::parse(of("owner")?).ok_or_else(wrong("owner"))?,
@@ -102,7 +104,7 @@ pub(super) fn session(
         muted: is_set(of("muted")?)?,
         last_state_change: millis(of("changed")?)?,
         speaker: match of("speaker")? {
-            "" => Speaker::Lost { until: millis(of("until")?)? },
+            "" => Speaker::Lost { until },
             id => Speaker::Present(ConnectionId::parse(id).ok_or_else(wrong("speaker"))?),
         },
         listeners: of("listeners")?.parse().map_err(|_| malformed("a session's listeners"))?,
