@@ -45,10 +45,6 @@ struct Heard {
 }
 
 impl Following {
-    pub(super) fn drop(&self, session: &SessionId) {
-        self.0.lock().remove(session);
-    }
-
     fn touch(&self, session: &SessionId, floor: Language, now: Millis) -> Arc<Followed> {
         let mut sessions = self.0.lock();
         let followed = sessions.entry(session.clone()).or_insert_with(|| {

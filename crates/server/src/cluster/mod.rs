@@ -116,7 +116,7 @@ impl Cluster {
     /// Clears what an earlier session of the same name has left. Called before its id is told.
     pub(crate) async fn begin(&self, reply: &Reply) -> Result<(), StoreFault> {
         let Reply::Created { session, source_language, .. } = reply else { return Ok(()) };
-        self.following.drop(session);
+        self.leave(session);
         let [audio, configuration] = audio::topics(session, *source_language);
         self.bus.clear(&[audio, configuration, Topic::Session(session.clone())]).await
     }

@@ -111,13 +111,8 @@ impl Comparison<'_> {
         // The speaker first: without a session there is nothing to be admitted to.
         lives.sort_by_key(|live| !live.is_speaker);
         for live in lives {
-            if self.rows.remove(&live.id).is_some() && !live.is_speaker {
-                continue;
-            }
-            let is_right = match live.is_speaker {
-                true => self.is_speaker_right(&live),
-                false => false,
-            };
+            let has_row = self.rows.remove(&live.id).is_some();
+            let is_right = if live.is_speaker { self.is_speaker_right(&live) } else { has_row };
             if is_right {
                 continue;
             }
