@@ -35,12 +35,12 @@ test: test-rust test-valkey test-javascript test-python test-deploy test-infrast
 
 .PHONY: test-rust
 test-rust: need-rust test-tools ## Run the tests of the Rust workspace, on real engines
-	AMBO_TOOLS=$(TOOLS) $(CARGO) test --locked --workspace
+	AMBO_TOOLS=$(TOOLS) $(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: test-valkey
 test-valkey: need-rust $(VALKEY_VENV)/ready ## Run the tests of the cluster's store and bus on Valkey too
 	AMBO_TEST_REDIS=$$(find $(VALKEY_VENV) -name valkey-server -path '*linux-$(shell uname -m)*') \
-	  $(CARGO) test --locked -p ambo-store-redis
+	  $(CARGO) test --locked -p ambo-store-redis --no-fail-fast
 
 $(VALKEY_VENV)/ready:
 	$(PYTHON) -m venv $(VALKEY_VENV)
@@ -207,7 +207,6 @@ clean: ## Remove everything that was built
 	$(CARGO) clean
 	rm -rf $(VENV) clients/javascript/node_modules clients/javascript/types clients/python/dist \
 	  infrastructure/node_modules infrastructure/cdk.out
-	rm -rf infrastructure/node_modules infrastructure/cdk.out
 
 .PHONY: need-node
 need-node:

@@ -592,6 +592,18 @@ describe('speaking', () => {
     assert.equal(detail(effects, 'closed').why, 'left');
   });
 
+  it('tells the end again that a superseded connection may have swallowed', () => {
+    const it = new Stage(SPEAKER);
+    it.begin(created);
+    it.hears(1, stage.refreshRequired());
+    assert.deepEqual(texts(it.tell({ type: 'end' })), [{ action: 'endSession' }]);
+    it.opens(2);
+    const effects = it.hears(2, speakerComplete());
+    assert.deepEqual(only(effects, 'text'), [
+      { type: 'text', socket: 2, text: '{"action":"endSession"}' },
+    ]);
+  });
+
   it('speaks JSON where there is no subprotocol', () => {
     const it = new Stage(SPEAKER);
     it.tell({ type: 'start' });

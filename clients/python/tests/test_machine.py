@@ -494,6 +494,15 @@ def test_the_end_waits_for_the_last_word() -> None:
     assert speaker.why == event.Over()
 
 
+def test_an_end_that_a_superseded_connection_may_have_swallowed_is_told_again() -> None:
+    speaker = Driver.speaker().start()
+    speaker.ask_to_refresh(1)
+    speaker.give(input.End())
+    assert speaker.texts(1) == [{"action": "endSession"}]
+    speaker.complete(2)
+    assert speaker.texts(2) == [{"action": "endSession"}]
+
+
 def test_an_end_that_is_not_answered_ends_by_the_close_frame() -> None:
     speaker = Driver.speaker().start()
     speaker.give(input.End())

@@ -233,8 +233,6 @@ export const LEFT = { why: 'left', message: 'as you wished' };
 export function lost(m, failure) {
   if (m.up && m.now >= m.up.since + m.timing.steadyAfter) m.backoff = new Backoff();
   m.lostAt ??= m.now;
-  // Nobody knows whether the wish to end arrived.
-  if (m.leaving) m.leaving.isTold = false;
   const second = m.refresh?.opening;
   m.refresh = undefined;
   if (second) {

@@ -140,6 +140,9 @@ export function tellWishes(m) {
   const { isPaused, isMuted } = speaking.wish;
   if (isPaused !== undefined) tellControl(m, isPaused ? 'pause' : 'resume');
   if (isMuted !== undefined) tellControl(m, isMuted ? 'mute' : 'unmute');
+  // What was told on the connection before may not have arrived: it was lost, or it had been
+  // superseded already.
+  if (m.leaving) m.leaving.isTold = false;
 }
 
 /**

@@ -149,10 +149,6 @@ impl Machine {
             self.backoff = Backoff::default();
         }
         self.lost_at.get_or_insert(self.now);
-        // Nobody knows whether the wish to end arrived.
-        if let Some(leaving) = &mut self.leaving {
-            leaving.is_told = false;
-        }
         // The second socket of a refresh is on its way to the same end.
         if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
             let attempt = self.backoff.failures() + 1;

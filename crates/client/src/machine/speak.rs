@@ -127,6 +127,11 @@ impl Machine {
         for control in [pause, mute].into_iter().flatten() {
             self.tell_control(control, None);
         }
+        // What was told on the connection before may not have arrived: it was lost, or it had
+        // been superseded already.
+        if let Some(leaving) = &mut self.leaving {
+            leaving.is_told = false;
+        }
     }
 
     /// The server's word on the broadcast.

@@ -130,9 +130,6 @@ def lost(member: Member, failure: Failure) -> None:
         member.backoff = Backoff()
     if member.lost_at is None:
         member.lost_at = member.now
-    # Nobody knows whether the wish to end arrived.
-    if member.leaving:
-        member.leaving.is_told = False
     # The second socket of a refresh is on its way to the same end.
     second, member.refresh = member.refresh, None
     if second and isinstance(second.stage, Opening):

@@ -85,6 +85,10 @@ def tell_wishes(member: Member) -> None:
         _tell_control(member, Control.PAUSE if part.wants_paused else Control.RESUME, None)
     if part.wants_muted is not None:
         _tell_control(member, Control.MUTE if part.wants_muted else Control.UNMUTE, None)
+    # What was told on the connection before may not have arrived: it was lost, or it had been
+    # superseded already.
+    if member.leaving:
+        member.leaving.is_told = False
 
 
 def state_changed(member: Member, state: State) -> None:

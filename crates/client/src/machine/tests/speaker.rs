@@ -252,6 +252,17 @@ fn an_end_that_may_not_have_arrived_is_told_again() {
 }
 
 #[test]
+fn an_end_told_on_a_connection_that_was_superseded_is_told_again() {
+    let mut bench = Bench::speaker();
+    bench.told_to_refresh(1);
+    bench.command(Command::End { reason: None });
+    assert_eq!(bench.sent(), [(1, json!({ "action": "endSession" }))]);
+    // The server had moved the speaker already, and threw that away.
+    bench.speaker_back(2, None, &live());
+    assert_eq!(bench.sent(), [(2, json!({ "action": "endSession" }))]);
+}
+
+#[test]
 fn without_the_subprotocol_audio_is_json() {
     let mut bench = Bench::new_speaker();
     bench.give(Input::Start);
