@@ -6,6 +6,9 @@ use std::time::Duration;
 use ambo_testkit::gateway::{Disconnects, Failure, Function, Gateway, Happening, Plan, Rate};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::error::{ProtocolError, SubProtocolError};
 
 use crate::support::{call, connect, count, double, event_of, fine, knock, path_of, plan, until};
 
@@ -57,7 +60,10 @@ async fn what_the_function_answers_decides() {
         let (gateway, seen) = double(plan(), move |_| answer.clone()).await;
         let (refused, body) = knock(&gateway, "", &[]).await.err().unwrap();
         assert_eq!(refused, status);
-        assert_ne!(body, "goes nowhere");
+        match status {
+            502 => assert_eq!(body["message"], "Bad Gateway"),
+            _ => assert_eq!(body, "", "{status}"),
+        }
         assert!(gateway.connections().is_empty());
         assert_eq!(count(&seen, "$disconnect"), 0);
     }
@@ -72,6 +78,18 @@ async fn a_function_that_is_not_there_or_does_not_answer_is_an_error() {
     assert_eq!(knock(&gateway, "", &[]).await.err().unwrap().0, 504);
 }
 
+/// Time stands still but where everybody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_function_has_twenty_nine_seconds() {
+    let gateway = Gateway::start(plan()).await;
+    let never = Function::scripted(|_| std::future::pending());
+    gateway.deploy("f", never.timeout(Duration::from_secs(900)));
+    let start = tokio::time::Instant::now();
+    let (status, body) = knock(&gateway, "", &[]).await.err().unwrap();
+    assert_eq!((status, &body["message"]), (504, &json!("Endpoint request timed out")));
+    assert_eq!(start.elapsed().as_secs(), 29);
+}
+
 #[tokio::test]
 async fn a_subprotocol_is_the_functions_choice() {
     let protocol = ("sec-websocket-protocol", "a, b");
@@ -80,6 +98,14 @@ async fn a_subprotocol_is_the_functions_choice() {
     })
     .await;
     assert_eq!(knock(&gateway, "", &[protocol]).await.unwrap().protocol.as_deref(), Some("b"));
+
+    let (gateway, _) = double(plan(), fine).await;
+    let mut request = gateway.url().into_client_request().unwrap();
+    request.headers_mut().insert(protocol.0, protocol.1.parse().unwrap());
+    let answer = tokio_tungstenite::connect_async(request).await;
+    let none = SubProtocolError::NoSubProtocol;
+    let none = Error::Protocol(ProtocolError::SecWebSocketSubProtocolError(none));
+    assert_eq!(answer.err().unwrap().to_string(), none.to_string());
 }
 
 #[tokio::test]
@@ -154,6 +180,10 @@ async fn a_missing_identity_source_asks_nobody() {
     assert_eq!(gateway.events().iter().filter(|e| is_invocation(&e.happening)).count(), 0);
     // The names of headers keep their case, so the source that names one has to.
     assert_eq!(knock(&gateway, "?token=t", &key).await.err().map(|refused| refused.0), Some(401));
+
+    let sources = ["route.request.querystring.token", "route.request.header.x-key"];
+    let gateway = authorized(plan().authorizer("a", &sources), Ok(allow("*"))).await;
+    assert!(knock(&gateway, "?token=t", &key).await.is_ok());
 }
 
 fn is_invocation(happening: &Happening) -> bool {

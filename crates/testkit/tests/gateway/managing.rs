@@ -62,12 +62,15 @@ async fn only_who_signs_for_this_stage_gets_through() {
     let sign = |path: &str, body: &[u8], service: &str| {
         ambo_testkit::gateway::sign("POST", path, &host, body, service)
     };
+    let elsewhere = "b1b2c3d4e5.execute-api.us-east-1.amazonaws.com";
+    let elsewhere = ambo_testkit::gateway::sign("POST", &path, elsewhere, b"a", "execute-api");
     let right = sign(&path, b"a", "execute-api");
     let other_stage = path.replace("prod", "dev");
     let cases = [
         (&path, right.clone(), 200),
         (&path, Vec::new(), 403),
         (&path, sign(&path, b"a", "lambda"), 403),
+        (&path, elsewhere, 403),
         (&path, sign(&path, b"b", "execute-api"), 403),
         (&path, sign("/prod/@connections/x", b"a", "execute-api"), 403),
         (&other_stage, sign(&other_stage, b"a", "execute-api"), 403),
@@ -127,6 +130,9 @@ async fn a_post_that_keeps_a_connection_busy_keeps_it_open() {
         // These do not count.
         client.socket.send(Message::Ping(Vec::new().into())).await.unwrap();
     }
+    let body: Value = serde_json::from_slice(&call(&gateway, "GET", &path, b"").await.2).unwrap();
+    let moment = |name: &str| body[name].as_str().unwrap().to_owned();
+    assert!(moment("lastActiveAt") > moment("connectedAt"), "{body}");
     let closed = async {
         while let Some(message) = client.next().await {
             if let Message::Close(frame) = message {

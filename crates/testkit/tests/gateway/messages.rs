@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_testkit::gateway::{Ages, Disconnects, Failure, Function, Plan};
-use futures_util::SinkExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::sync::Barrier;
 use tokio_tungstenite::tungstenite::Message;
@@ -145,6 +145,30 @@ async fn connections_that_are_idle_or_old_are_closed() {
     let mut client = connect(&gateway).await;
     client.send("hello".into()).await;
     assert_eq!(client.closed().await, 1001);
+}
+
+#[tokio::test]
+async fn pings_are_answered_and_neither_reach_a_function_nor_keep_a_connection_open() {
+    let ages = Ages { idle: Duration::from_millis(200), maximum: Duration::from_secs(100) };
+    let (gateway, seen) = double(plan().ages(ages), fine).await;
+    let mut client = connect(&gateway).await;
+    let busy = async {
+        let mut pongs = 0;
+        loop {
+            let _ = client.socket.send(Message::Ping(Vec::new().into())).await;
+            match client.socket.next().await {
+                Some(Ok(Message::Pong(_))) => pongs += 1,
+                Some(Ok(Message::Close(Some(frame)))) => return (pongs, u16::from(frame.code)),
+                other => panic!("neither a pong nor a close: {other:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let (pongs, code) = tokio::time::timeout(crate::support::PATIENCE, busy).await.unwrap();
+    assert!(pongs > 0);
+    assert_eq!(code, 1001);
+    event_of(&seen, "$disconnect").await;
+    assert_eq!(count(&seen, "$default"), 0);
 }
 
 #[tokio::test]

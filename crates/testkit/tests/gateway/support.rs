@@ -53,7 +53,7 @@ pub struct Client {
     pub protocol: Option<String>,
 }
 
-/// A handshake: a client, or the status and body of the refusal.
+/// A handshake: a client, or the status and body of the refusal, which is text if it is no JSON.
 pub async fn knock(
     gateway: &Gateway,
     query: &str,
@@ -72,7 +72,8 @@ pub async fn knock(
         }
         Err(Error::Http(response)) => {
             let body = response.body().as_deref().unwrap_or_default();
-            let body = serde_json::from_slice(body).unwrap_or_default();
+            let text = || String::from_utf8_lossy(body).into();
+            let body = serde_json::from_slice(body).unwrap_or_else(|_| text());
             Err((response.status().as_u16(), body))
         }
         Err(error) => panic!("{error}"),
