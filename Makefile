@@ -151,8 +151,8 @@ deploy-prod: infrastructure/node_modules ## The same for prod
 define deploy
 	cd infrastructure && node --import tsx bin/check.ts $(1)
 	$(if $(filter $(CURDIR)/target/lambda/arm64,$(AMBO_BOOTSTRAP_FOLDER)),$(MAKE) lambda)
-	cd infrastructure && node --import tsx bin/check.ts $(1) $(AMBO_BOOTSTRAP_FOLDER) && \
-	  AMBO_ENVIRONMENT=$(1) AMBO_BOOTSTRAP_FOLDER=$(AMBO_BOOTSTRAP_FOLDER) \
+	cd infrastructure && node --import tsx bin/check.ts $(1) $(abspath $(AMBO_BOOTSTRAP_FOLDER)) && \
+	  AMBO_ENVIRONMENT=$(1) AMBO_BOOTSTRAP_FOLDER=$(abspath $(AMBO_BOOTSTRAP_FOLDER)) \
 	  npx cdk deploy Ambo-$(1) --no-notices
 endef
 
@@ -162,7 +162,7 @@ destroy-dev: infrastructure/node_modules ## Remove dev from AWS, with all that i
 
 .PHONY: logs-dev
 logs-dev: ## Follow the logs of all functions of dev; needs the AWS CLI
-	@region=$$(node -p "require('./infrastructure/config/dev.json').region"); trap 'kill 0' EXIT; \
+	@region=$$(node -p "require('./infrastructure/config/dev.json').region"); trap 'kill $$(jobs -p) 2>/dev/null' EXIT; \
 	for handler in authorizer connection heartbeat disconnect refresh; do \
 	  aws logs tail /aws/lambda/ambo-dev-$$handler --region $$region --since 10m --follow --format short & \
 	done; wait

@@ -25,14 +25,9 @@ def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asset, folder = tmp_path_factory.mktemp("asset"), tmp_path_factory.mktemp("assembly")
     shutil.copy(built, asset / "bootstrap")
     subprocess.run(
-        ["node", "--import", "tsx", "bin/app.ts"],
+        ["node", "--import", "tsx", "test/emulated.ts", str(asset)],
         cwd=INFRASTRUCTURE,
-        env=os.environ
-        | {
-            "AMBO_ENVIRONMENT": "dev",
-            "AMBO_BOOTSTRAP_FOLDER": str(asset),
-            "CDK_OUTDIR": str(folder),
-        },
+        env=os.environ | {"CDK_OUTDIR": str(folder)},
         check=True,
     )
     return folder

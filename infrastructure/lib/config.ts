@@ -126,6 +126,9 @@ function misfits(config: Config): string[] {
       'cognitoUserPoolId, cognitoClientId: give both for an existing pool, or "" twice to have one made',
     );
   }
+  if (config.cognitoUserPoolId !== '' && config.cognitoUserPoolId.split('_')[0] !== config.region) {
+    mistakes.push(`cognitoUserPoolId: is of another region: it must be in ${config.region}`);
+  }
   if (config.cognitoSelfSignUp !== undefined && config.cognitoUserPoolId !== '') {
     mistakes.push('cognitoSelfSignUp: is set in your own pool: remove the key');
   }

@@ -4,8 +4,9 @@ import { describe, expect, test } from 'vitest';
 
 import { makeApp } from '../lib/app.ts';
 import { PLACEHOLDER_FOLDER } from '../lib/bootstrap.ts';
-import { ENVIRONMENTS, readConfig } from '../lib/config.ts';
+import { ENVIRONMENTS } from '../lib/config.ts';
 import { AmboStack } from '../lib/stack.ts';
+import { PLAIN } from './plain.ts';
 import { synthesize } from './synthesized.ts';
 
 describe('cdk-nag', () => {
@@ -14,7 +15,7 @@ describe('cdk-nag', () => {
     Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
     new AmboStack(app, {
       environment,
-      config: readConfig(environment),
+      config: PLAIN,
       bootstrapFolder: PLACEHOLDER_FOLDER,
     });
     expect(() => app.synth()).not.toThrow();

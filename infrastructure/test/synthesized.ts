@@ -2,12 +2,13 @@ import { App } from 'aws-cdk-lib';
 import { Template } from 'aws-cdk-lib/assertions';
 
 import { PLACEHOLDER_FOLDER } from '../lib/bootstrap.ts';
-import { type Config, type Environment, readConfig } from '../lib/config.ts';
+import type { Config, Environment } from '../lib/config.ts';
 import { AmboStack } from '../lib/stack.ts';
+import { PLAIN } from './plain.ts';
 
-/** The template of an environment, with some keys of its configuration replaced. */
+/** The template of an environment, with some keys of the plain configuration replaced. */
 export function synthesize(environment: Environment, replaced: Partial<Config> = {}): Template {
-  const config = { ...readConfig(environment), ...replaced };
+  const config = { ...PLAIN, ...replaced };
   const stack = new AmboStack(new App(), {
     environment,
     config,
