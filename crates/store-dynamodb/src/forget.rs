@@ -2,10 +2,11 @@
 //!
 //! An ended session keeps its row and its connections' until it is forgotten, because they are
 //! how the others are reached. Two may end a session at once, and both be told that it is done;
-//! so the telling is claimed, and who has claimed it is waited for before the rows go.
+//! so the telling is claimed, and who has claimed it is waited for before the rows go. And nobody's
+//! row goes who was not named to be told: where naming them failed, all is left to the sweep.
 
 use ambo_app::ports::StoreFault;
-use ambo_core::{Connection, Millis, SessionId};
+use ambo_core::{Connection, ConnectionId, Millis, SessionId};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::pause::pause;
@@ -27,6 +28,9 @@ pub(crate) const PATIENCE: Millis = Millis::from_secs(60);
 const UNCLAIMED: &str =
     "attribute_not_exists(#claimedBy) OR #claimedBy = :me OR #claimedAt <= :late";
 
+/// Those named to be told of an end; `None` while they are looked for, and where that failed.
+pub(crate) type Named = Option<Vec<ConnectionId>>;
+
 impl DynamoStore {
     /// Ended sessions that were not forgotten in time, at most `limit` of them: whoever ended them
     /// died on the way. The sweep tells whom [`to_be_told`](Self::to_be_told) names, and forgets.
@@ -47,6 +51,14 @@ impl DynamoStore {
     /// went may be there still. So each is looked at, and the missing are waited for: the session
     /// knows how many they are, and nobody joins without hearing of the end.
     pub async fn to_be_told(&self, session: &SessionId) -> Result<Vec<Connection>, StoreFault> {
+        self.named.lock().insert(session.clone(), None);
+        let members = self.claimed(session).await?;
+        let ids = members.iter().map(|member| member.id.clone()).collect();
+        self.named.lock().insert(session.clone(), Some(ids));
+        Ok(members)
+    }
+
+    async fn claimed(&self, session: &SessionId) -> Result<Vec<Connection>, StoreFault> {
         let claim = Write::update(
             Table::Sessions,
             session.as_str(),
@@ -63,7 +75,9 @@ impl DynamoStore {
         };
         let row = parse_session(&item)?;
         let mut members = self.kept(&row).await?;
-        for attempt in 1..LOOKS {
+        // Long after the end the index is up to date: who is missing has been told and removed.
+        let looks = if row.ended_at.is_some_and(|at| at <= self.late()) { 1 } else { LOOKS };
+        for attempt in 1..looks {
             if members.len() >= row.members() {
                 break;
             }
@@ -78,15 +92,23 @@ impl DynamoStore {
         let listed = self.everybody(row).await?;
         let mut kept = Vec::with_capacity(listed.len());
         for batch in listed.chunks(BATCH) {
-            let look = self.look(None, batch.iter().map(|member| &member.id)).await?;
+            let look = self.look_alone(batch.iter().map(|member| &member.id)).await?;
             kept.extend(batch.iter().filter(|member| look.is_kept(member)).cloned());
         }
         Ok(kept)
     }
 
     /// Removes an ended session's connections and then what marks it as ended; that stays for the
-    /// sweep while somebody may not be in the index yet.
+    /// sweep while somebody may not be in the index yet, or could not be named to be told.
     pub(crate) async fn forgotten(&self, session: &SessionId) -> Result<(), StoreFault> {
+        let named = self.named.lock().get(session).cloned();
+        self.remove(session, named).await?;
+        // Not before: after a fault, the same are to be removed.
+        self.named.lock().remove(session);
+        Ok(())
+    }
+
+    async fn remove(&self, session: &SessionId, named: Option<Named>) -> Result<(), StoreFault> {
         let look = self.look([session], None).await?;
         let Some(row) = look.row(session) else { return Ok(()) };
         let Some(ended_at) = row.ended_at else { return Ok(()) };
@@ -94,8 +116,13 @@ impl DynamoStore {
         if claim.is_some_and(|claim| claim.by != self.instance && claim.at > late) {
             return Ok(());
         }
-        let members = self.everybody(row).await?;
-        let removals: Vec<_> = members.iter().map(removal).collect();
+        let ids = match named {
+            Some(Some(ids)) => ids,
+            Some(None) => return Ok(()),
+            // Nobody asked whom to tell, so nobody is left to be told.
+            None => self.everybody(row).await?.into_iter().map(|member| member.id).collect(),
+        };
+        let removals: Vec<_> = ids.iter().map(|id| removal(id, session)).collect();
         let removals = removals.into_iter().map(|it| delete(&self.client, &self.tables, it));
         let removals = stream::iter(removals).buffer_unordered(ABREAST);
         let removed: Vec<bool> = removals.try_collect().await?;
@@ -118,8 +145,8 @@ impl DynamoStore {
 
 /// The removal of a connection, if it is still of this session: it may have been listed by an
 /// index that is behind, and be a member elsewhere by now.
-fn removal(member: &Connection) -> Write {
-    Write::delete(Table::Connections, member.id.as_str())
+fn removal(member: &ConnectionId, session: &SessionId) -> Write {
+    Write::delete(Table::Connections, member.as_str())
         .when("#sessionId = :session")
-        .with(":session", text(member.session.as_str()))
+        .with(":session", text(session.as_str()))
 }

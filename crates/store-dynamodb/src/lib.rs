@@ -27,13 +27,17 @@ mod rows;
 mod tally;
 mod write;
 
+use std::collections::HashMap;
+
 use ambo_app::ports::{Page, Paid, Store, StoreFault, Totals};
 use ambo_core::rules::{Seen, Toll, Wanted};
 use ambo_core::{Applied, Change, Connection, Millis, Rate, SessionId};
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
+use parking_lot::Mutex;
 
 use crate::fault::fault;
+use crate::forget::Named;
 use crate::rows::text;
 
 /// The connections' index, by session and target language.
@@ -57,6 +61,8 @@ pub struct DynamoStore {
     /// Tells this store from others at work in the same tables.
     instance: String,
     patience: Millis,
+    /// Whom this store named to be told, by ended session, until it forgets that.
+    named: Mutex<HashMap<SessionId, Named>>,
 }
 
 impl DynamoStore {
@@ -64,7 +70,8 @@ impl DynamoStore {
     /// that are not used.
     pub fn new(client: Client, tables: Tables) -> Self {
         let instance = format!("{:032x}", fastrand::u128(..));
-        Self { client: retry::persistent(&client), tables, instance, patience: forget::PATIENCE }
+        let client = retry::persistent(&client);
+        Self { client, tables, instance, patience: forget::PATIENCE, named: Mutex::default() }
     }
 
     /// The same store with another patience for whoever tells of an end, before someone else does;

@@ -112,6 +112,17 @@ impl DynamoStore {
         Ok(look)
     }
 
+    /// Looks at these connections and not at their sessions, so that all seem to be of none.
+    pub(crate) async fn look_alone<'a>(
+        &self,
+        connections: impl IntoIterator<Item = &'a ConnectionId>,
+    ) -> Result<Look, StoreFault> {
+        let mut look = Look::default();
+        let connections = connections.into_iter().map(ConnectionId::as_str).collect();
+        self.read(&mut look, [(Table::Connections, &connections)]).await?;
+        Ok(look)
+    }
+
     async fn read<'a>(
         &self,
         look: &mut Look,

@@ -8,7 +8,7 @@ use ambo_core::rules::{Told, Wanted};
 use ambo_core::{Applied, Change, Connection, Millis, Secret, SessionId};
 use ambo_store_dynamodb::DynamoStore;
 use ambo_testkit::dynamo::Engine;
-use common::between::{Between, Mishap};
+use common::between::{Between, Mishap, refusal};
 use common::{
     admit, carry, done, end, leave, listeners, open, own, seen, session_id, touch, watched,
 };
@@ -104,15 +104,50 @@ async fn who_joined_just_before_the_end_is_waited_for_and_told() {
 async fn who_is_not_shown_in_time_is_left_to_the_sweep() {
     let (store, between) = behind().await;
     let session = session_id("a");
-    between.will("Query", vec![Mishap::Behind; 9]);
+    between.will("Query", vec![Mishap::Behind; 8]);
     assert_eq!(ids(&store.to_be_told(&session).await.unwrap()), ["l2", "l3", "s"]);
     store.forget(&session).await.unwrap();
+    // It is shown by now, and was not told.
+    assert_eq!(listed(&store, &session).await, 1);
     let sweep = impatient(store);
     let late = sweep.unfinished(10).await.unwrap();
     assert_eq!(late, std::slice::from_ref(&session), "the mark stays");
     assert_eq!(ids(&sweep.to_be_told(&session).await.unwrap()), ["l4"]);
     sweep.forget(&session).await.unwrap();
     assert_eq!(sweep.unfinished(10).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn an_end_that_could_not_be_told_is_left_to_the_sweep() {
+    for failing in ["UpdateItem", "Query", "BatchGetItem"] {
+        let (store, between) = watched().await;
+        let session = session_id("a");
+        with_three(&store).await;
+        done(&store, end("a")).await;
+        between.will(failing, [refusal(400, "AccessDeniedException")]);
+        store.to_be_told(&session).await.unwrap_err();
+        store.forget(&session).await.unwrap();
+        assert_eq!(listed(&store, &session).await, 4, "nobody was told: {failing}");
+        let sweep = impatient(store);
+        // Nor is it given up when the sweep does not get through either.
+        between.will(failing, [refusal(400, "AccessDeniedException")]);
+        sweep.to_be_told(&session).await.unwrap_err();
+        sweep.forget(&session).await.unwrap();
+        assert_eq!(sweep.unfinished(10).await.unwrap(), std::slice::from_ref(&session));
+        assert_eq!(sweep.to_be_told(&session).await.unwrap().len(), 4);
+        sweep.forget(&session).await.unwrap();
+        assert_eq!(sweep.unfinished(10).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_once_the_index_must_show_everybody() {
+    let (store, between) = behind().await;
+    let sweep = impatient(store);
+    between.will("Query", vec![Mishap::Behind; 8]);
+    let before = between.requests("Query").len();
+    assert_eq!(ids(&sweep.to_be_told(&session_id("a")).await.unwrap()), ["l2", "l3", "s"]);
+    assert_eq!(between.requests("Query").len(), before + 1);
 }
 
 #[tokio::test]
