@@ -3,8 +3,10 @@
 //! It says so only of those who need to be somebody. A listener needs no token, and what is wrong
 //! with a request beside its token is told by the connection function, in the contract's words.
 
+use std::sync::Arc;
+
 use ambo_app::ports::{Keys, Unidentified};
-use ambo_core::rules;
+use ambo_core::{Refusal, rules};
 use ambo_identity::Identity;
 use ambo_wire::Connecting;
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use crate::chain::chain;
 use crate::clock::Clock;
 use crate::event::GatewayEvent;
 use crate::keys::{IDENTITY, UNAVAILABLE, USER_ID};
+use crate::metrics::Metrics;
 
 /// Who a policy is for where nobody is known.
 const NOBODY: &str = "anonymous";
@@ -21,6 +24,7 @@ const NOBODY: &str = "anonymous";
 pub(crate) struct Authorizer {
     pub(crate) identity: Identity,
     pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Authorizer {
@@ -51,6 +55,10 @@ impl Authorizer {
                     reason = why.message(),
                     "denied"
                 );
+                // The connection function counts all other refusals; of this one it never hears.
+                let refusal = Refusal::Unauthorized(why);
+                self.metrics.refused(&refusal);
+                self.metrics.refreshed::<()>(&connecting.intent, &Err(refusal));
                 policy("Deny", method, NOBODY, json!({}))
             }
             Err(Unidentified::Unavailable { source, .. }) => {

@@ -68,15 +68,15 @@ impl Function {
     ) -> anyhow::Result<Self> {
         let handler = settings.handler;
         let identity = settings.issuer.as_ref().map(identity).transpose()?;
+        let metrics = Arc::new(Metrics::new(clock.clone(), sink));
         let Some(places) = &settings.places else {
             let identity = identity.context("the authorizer has no issuer")?;
-            return Ok(Self(Kind::Authorizer(Authorizer { identity, clock })));
+            return Ok(Self(Kind::Authorizer(Authorizer { identity, clock, metrics })));
         };
         let surroundings = Surroundings::read(var)?;
         let http = aws::http_client().context("cannot make an HTTPS client")?;
         let (region, credentials) = (&surroundings.region, &surroundings.credentials);
         let aws = Arc::new(Aws::new(http.clone(), region.clone(), credentials.clone()));
-        let metrics = Arc::new(Metrics::new(clock.clone(), sink));
         let parts = Parts {
             clock,
             metrics,

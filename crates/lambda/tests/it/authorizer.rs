@@ -57,6 +57,7 @@ async fn only_a_speakers_token_is_looked_at() {
     world.clock.advance(Millis::from_mins(61));
     let policy = world.give("authorizer", event(&with(&good), &[])).await;
     assert_eq!(effect(&policy), "Deny", "it expired");
+    assert_eq!(world.metric("ConnectionErrors"), [1.0; 3], "nobody else can count these");
 }
 
 #[tokio::test]
