@@ -85,6 +85,8 @@ impl Metrics {
             excess: Arc::default(),
         };
         metrics.register();
+        // An alert sees a first fault only where there was a zero before it.
+        metrics.errors.get_or_create(&Code { code: Refusal::Internal.code() });
         metrics
     }
 

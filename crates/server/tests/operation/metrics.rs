@@ -217,6 +217,7 @@ async fn check_values(world: &World) {
         ("connection_errors_total{code=\"UNSUPPORTED_LANGUAGE\"}", 1.0),
         ("connection_errors_total{code=\"FORBIDDEN\"}", 1.0),
         ("connection_errors_total{code=\"RATE_LIMIT_EXCEEDED\"}", 1.0),
+        ("connection_errors_total{code=\"INTERNAL_ERROR\"}", 0.0),
         ("rate_limit_exceeded_total{operation=\"heartbeat\"}", 1.0),
         ("refreshes_total{role=\"listener\",outcome=\"completed\"}", 1.0),
         ("refreshes_total{role=\"speaker\",outcome=\"completed\"}", 1.0),
