@@ -21,7 +21,7 @@ mod support;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambo_testkit::contract::Client;
 use ambo_testkit::gateway::{self, Happening};
@@ -37,6 +37,7 @@ const INSTANCES: usize = 4;
 const WARM_UP: usize = 20;
 const JOINS: usize = 200;
 const LISTENERS: usize = 500;
+const POST_LATENCY: Duration = Duration::from_millis(20);
 
 const UNLIMITED: [(&str, &str); 4] = [
     ("RATE_LIMIT_HEARTBEATS_PER_MIN", "0"),
@@ -60,9 +61,13 @@ async fn main() {
         let (start, join) = measure(&program).await;
         println!("| Python | {} | {} |", millis(start), millis(join));
     }
-    let (told, took) = tell().await;
+    let world = World::start(Functions::Processes, &UNLIMITED).await;
+    let (told, took) = world.tell_of_the_end(LISTENERS, POST_LATENCY).await;
     println!();
-    println!("{LISTENERS} listeners told of the end, one of them dead, at 20 ms for each post:");
+    let each = POST_LATENCY.as_millis();
+    println!(
+        "{LISTENERS} listeners told of the end, one of them dead, at {each} ms for each post:"
+    );
     println!("the last one after {}, the invocation over after {}", millis(told), millis(took));
     assert!(told < Duration::from_secs(30), "nobody waits so long");
 }
@@ -130,29 +135,4 @@ fn median_start(world: &World) -> Duration {
         .collect();
     starts.sort();
     starts[starts.len() / 2]
-}
-
-/// How long it takes to tell everybody of an end.
-async fn tell() -> (Duration, Duration) {
-    let world = World::start(Functions::Processes, &UNLIMITED).await;
-    let (mut speaker, session) = world.speak().await;
-    let mut listeners = Vec::new();
-    while listeners.len() < LISTENERS {
-        listeners.extend(join_all((0..20).map(|_| world.listen(&session, "es"))).await);
-    }
-    world.gateway.settle().await;
-    let dead = world.dead(listeners.pop().unwrap()).await;
-    world.gateway.change(|knobs| {
-        knobs.post_latency = Duration::from_millis(20);
-        knobs.slow.insert(dead, Duration::from_secs(60));
-    });
-    let start = Instant::now();
-    speaker.send(&json!({ "action": "endSession" })).await;
-    let told = listeners.iter_mut().map(async |listener| {
-        listener.json_of("sessionEnded").await;
-        start.elapsed()
-    });
-    let told = join_all(told).await.into_iter().max().unwrap();
-    world.gateway.settle().await;
-    (told, world.took("endSession"))
 }

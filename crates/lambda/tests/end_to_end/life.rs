@@ -60,7 +60,7 @@ async fn a_session_with_listeners_in_several_languages_from_its_beginning_to_its
             (text(&ended, "reason"), text(&ended, "message")),
             both("speakerEnded", "Go in peace")
         );
-        assert_eq!(client.closed().await, 1000);
+        assert_eq!(client.closed().await.0, 1000);
     }
     assert_eq!(world.counted(&session).await, None);
     world.until("no records", async || world.records().await == 0).await;
@@ -135,7 +135,7 @@ async fn a_lost_speaker_is_awaited_for_its_grace() {
     assert_eq!(listener.json_of("sessionPaused").await["reason"], "speakerLost");
     world.sweep_until("the end", async || world.counted(&session).await.is_none()).await;
     assert_eq!(listener.json_of("sessionEnded").await["reason"], "speakerLost");
-    assert_eq!(listener.closed().await, 1000);
+    assert_eq!(listener.closed().await.0, 1000);
     world.until("no records", async || world.records().await == 0).await;
 }
 
@@ -147,7 +147,7 @@ async fn a_session_whose_time_is_over_ends() {
     world.sweep_until("the end", async || world.records().await == 0).await;
     for client in [&mut speaker, &mut listener] {
         assert_eq!(client.json_of("sessionEnded").await["reason"], "expired");
-        assert_eq!(client.closed().await, 1000);
+        assert_eq!(client.closed().await.0, 1000);
     }
     let query = format!("action=joinSession&sessionId={session}&targetLanguage=es");
     assert_eq!(world.knock(&query, &[]).await.err().unwrap().status, 404);
@@ -170,7 +170,7 @@ async fn who_is_silent_is_taken_out_by_the_sweep() {
             world.counted(&session).await == Some((1, 1))
         })
         .await;
-    assert_eq!(silent.closed().await, 1000);
+    assert_eq!(silent.closed().await.0, 1000);
 }
 
 impl World {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ambo_testkit::contract::Client;
 use ambo_testkit::gateway::Disconnects;
@@ -104,31 +104,7 @@ async fn five_hundred_are_told_of_the_end_and_a_dead_one_delays_nobody() {
     const LISTENERS: usize = 500;
     let _alone = the_machine().await;
     let world = World::start(Functions::Processes, &UNLIMITED).await;
-    let (mut speaker, session) = world.speak().await;
-    let mut listeners = Vec::new();
-    while listeners.len() < LISTENERS {
-        let some = (0..20).map(|_| world.listen(&session, "es"));
-        listeners.extend(join_all(some).await);
-    }
-    world.until_counted(&session, Some(LISTENERS as u32)).await;
-    world.gateway.settle().await;
-    // One whose posts hang for longer than the function waits.
-    let dead = world.dead(listeners.pop().unwrap()).await;
-    world.gateway.change(|knobs| {
-        knobs.post_latency = POST_LATENCY;
-        knobs.slow.insert(dead, Duration::from_secs(60));
-    });
-    let start = Instant::now();
-    speaker.send(&json!({ "action": "endSession" })).await;
-    let told = listeners.into_iter().map(async |mut listener| {
-        listener.json_of("sessionEnded").await;
-        let told = start.elapsed();
-        assert_eq!(listener.closed().await, 1000);
-        told
-    });
-    let slowest = join_all(told).await.into_iter().max().unwrap();
-    world.gateway.settle().await;
-    let took = world.took("endSession");
+    let (slowest, took) = world.tell_of_the_end(LISTENERS, POST_LATENCY).await;
     println!("500 told of the end in {slowest:?}, by an invocation of {took:?}");
     assert!(slowest < TOLD_WITHIN, "the last one was told after {slowest:?}");
 }

@@ -160,7 +160,7 @@ impl Run {
             if !is_told {
                 client.json_of("sessionEnded").await;
             }
-            assert_eq!(client.closed().await, 1000);
+            assert_eq!(client.closed().await.0, 1000);
         }
         assert_eq!(world.counted(&session).await, None);
     }

@@ -17,6 +17,7 @@ use ambo_store_dynamodb::{DynamoStore, Tables};
 use ambo_testkit::contract::{Client, Refused};
 use ambo_testkit::dynamo::{DynamoServer, Engine, create_tables};
 use ambo_testkit::gateway::{self, Gateway, Happening, Plan};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -162,7 +163,7 @@ impl World {
     }
 
     /// The connection of a listener which hears nothing from now on, and is not closed either.
-    pub async fn dead(&self, mut listener: Client) -> String {
+    async fn dead(&self, mut listener: Client) -> String {
         listener.send(&json!({ "action": "heartbeat" })).await;
         listener.json_of("heartbeatAck").await;
         self.gateway.settle().await;
@@ -171,9 +172,37 @@ impl World {
         text(&beat["requestContext"], "connectionId")
     }
 
-    /// How long the last invocation by this route took.
-    pub fn took(&self, route: &str) -> Duration {
-        self.last(route).1
+    /// Ends a session with so many listeners, one of them dead, when each post takes this long:
+    /// how soon the last of the others was told, and how long the function took.
+    pub async fn tell_of_the_end(
+        &self,
+        count: usize,
+        post_latency: Duration,
+    ) -> (Duration, Duration) {
+        let (mut speaker, session) = self.speak().await;
+        let mut listeners = Vec::new();
+        while listeners.len() < count {
+            listeners.extend(join_all((0..20).map(|_| self.listen(&session, "es"))).await);
+        }
+        self.until_counted(&session, Some(count as u32)).await;
+        self.gateway.settle().await;
+        let dead = self.dead(listeners.pop().unwrap()).await;
+        self.gateway.change(|knobs| {
+            knobs.post_latency = post_latency;
+            // Its posts hang for longer than the function waits.
+            knobs.slow.insert(dead, Duration::from_secs(60));
+        });
+        let start = Instant::now();
+        speaker.send(&json!({ "action": "endSession" })).await;
+        let told = listeners.into_iter().map(async |mut listener| {
+            listener.json_of("sessionEnded").await;
+            let told = start.elapsed();
+            assert_eq!(listener.closed().await.0, 1000);
+            told
+        });
+        let slowest = join_all(told).await.into_iter().max().unwrap();
+        self.gateway.settle().await;
+        (slowest, self.last("endSession").1)
     }
 
     /// The last event of this route, and how long it took.

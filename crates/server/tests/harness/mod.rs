@@ -9,21 +9,16 @@ use std::time::Duration;
 use ambo_core::Millis;
 use ambo_identity::LocalIssuer;
 use ambo_server::{Clock, Server, Settings};
-use ambo_testkit::contract as schema;
-use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use ambo_testkit::contract::check_refusal;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::handshake::client::Request;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+/// An open connection, from the client's side.
+pub use ambo_testkit::contract::Client as Peer;
+pub use ambo_testkit::contract::Refused;
 
 /// No answer of a healthy server takes so long, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Long enough for anything already under way to arrive where nothing is expected.
-const QUIET: Duration = Duration::from_millis(150);
 /// The moment at which every test begins.
 pub const START: Millis = Millis(1_795_000_000_000);
 
@@ -93,18 +88,13 @@ impl World {
 
     /// A connection attempt with these headers.
     pub async fn knock(&self, target: &str, headers: &[(&str, &str)]) -> Result<Peer, Refused> {
-        let mut request: Request =
-            format!("ws://{}{target}", self.address()).into_client_request().unwrap();
-        for (name, value) in headers {
-            let name: http::HeaderName = name.parse().unwrap();
-            request.headers_mut().insert(name, value.parse().unwrap());
+        let come = Peer::knock(&format!("ws://{}{target}", self.address()), headers).await;
+        if let Err(Refused { body, .. }) = &come
+            && !body.is_null()
+        {
+            check_refusal(body);
         }
-        // Without waiting for more to send: a test says one thing after the other.
-        match tokio_tungstenite::connect_async_with_config(request, None, true).await {
-            Ok((socket, response)) => Ok(Peer { socket, response: response.map(|_| ()) }),
-            Err(Error::Http(response)) => Err(Refused::of(*response)),
-            Err(error) => panic!("{error}"),
-        }
+        come
     }
 
     /// A refusal of a client that does not offer the subprotocol.
@@ -167,142 +157,6 @@ pub const AMBO: (&str, &str) = ("sec-websocket-protocol", "ambo.v1");
 pub struct Speaking {
     pub peer: Peer,
     pub session: String,
-}
-
-/// A refused handshake.
-#[derive(Debug)]
-pub struct Refused {
-    pub status: u16,
-    pub retry_after: Option<u64>,
-    pub body: Value,
-}
-
-impl Refused {
-    fn of(response: http::Response<Option<Vec<u8>>>) -> Self {
-        let retry_after = response.headers().get("retry-after");
-        let body = response.body().as_deref().unwrap_or_default();
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        if !body.is_null() {
-            schema::check_refusal(&body);
-        }
-        Self {
-            status: response.status().as_u16(),
-            retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
-            body,
-        }
-    }
-
-    pub fn code(&self) -> &str {
-        self.body["code"].as_str().unwrap_or_default()
-    }
-}
-
-/// An open connection, from the client's side.
-pub struct Peer {
-    pub socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    pub response: http::Response<()>,
-}
-
-impl Peer {
-    pub async fn send(&mut self, message: Value) {
-        self.socket.send(Message::text(message.to_string())).await.unwrap();
-    }
-
-    pub async fn send_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.unwrap();
-    }
-
-    pub async fn send_binary(&mut self, bytes: impl Into<bytes::Bytes>) {
-        self.socket.send(Message::binary(bytes)).await.unwrap();
-    }
-
-    /// The next message that is not a ping or a pong, or `None` at the end of the stream. What is
-    /// text is held against the contract's schema.
-    pub async fn next(&mut self) -> Option<Message> {
-        let next = async {
-            loop {
-                match self.socket.next().await? {
-                    Ok(Message::Ping(_) | Message::Pong(_)) => {}
-                    Ok(message) => {
-                        if let Message::Text(text) = &message {
-                            schema::check_message(&serde_json::from_str(text).unwrap());
-                        }
-                        return Some(message);
-                    }
-                    Err(_) => return None,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, next).await.expect("the server is silent")
-    }
-
-    /// The next message, as JSON.
-    pub async fn json(&mut self) -> Value {
-        match self.next().await {
-            Some(Message::Text(text)) => serde_json::from_str(&text).unwrap(),
-            other => panic!("no text: {other:?}"),
-        }
-    }
-
-    /// The next message of this type; others before it are passed over.
-    pub async fn json_of(&mut self, kind: &str) -> Value {
-        loop {
-            let message = self.json().await;
-            if message["type"] == kind {
-                return message;
-            }
-        }
-    }
-
-    /// The next message, as a binary one.
-    pub async fn binary(&mut self) -> bytes::Bytes {
-        match self.next().await {
-            Some(Message::Binary(bytes)) => bytes,
-            other => panic!("no binary message: {other:?}"),
-        }
-    }
-
-    /// Asks and takes the next message as the answer.
-    pub async fn ask(&mut self, message: Value) -> Value {
-        self.send(message).await;
-        self.json().await
-    }
-
-    /// The code of the error that is the next message.
-    pub async fn error(&mut self) -> String {
-        let message = self.json().await;
-        assert_eq!(message["type"], "error", "{message}");
-        message["code"].as_str().unwrap().to_owned()
-    }
-
-    /// The close frame that is the next message; it is answered, and the stream ends.
-    pub async fn closed(&mut self) -> (u16, String) {
-        let frame = match self.next().await {
-            Some(Message::Close(Some(frame))) => frame,
-            other => panic!("no close frame: {other:?}"),
-        };
-        assert!(self.next().await.is_none(), "something came after the close frame");
-        (frame.code.into(), frame.reason.to_string())
-    }
-
-    /// Leaves with a close frame.
-    pub async fn leave(mut self, code: u16) {
-        let frame = CloseFrame { code: code.into(), reason: "".into() };
-        self.socket.close(Some(frame)).await.unwrap();
-        while self.next().await.is_some() {}
-    }
-
-    /// Is gone without a word.
-    pub fn vanish(self) {
-        drop(self);
-    }
-
-    /// Holds that nothing arrives for a moment.
-    pub async fn quiet(&mut self) {
-        if let Ok(message) = tokio::time::timeout(QUIET, self.next()).await {
-            panic!("unexpected: {message:?}");
-        }
-    }
 }
 
 /// A binary frame of English audio.

@@ -89,7 +89,7 @@ async fn before_the_delay_is_over_it_is_not_ready_but_lets_in_and_then_asks_all(
     let mut late = connect(&join).await;
     speaking.peer.send(serde_json::json!({ "action": "heartbeat" })).await;
     assert_eq!(speaking.peer.json_of("heartbeatAck").await["type"], "heartbeatAck");
-    speaking.peer.quiet_or_status().await;
+    quiet_or_status(&mut speaking.peer).await;
 
     stopping.clock.advance(Duration::from_secs(5) + PERIOD / 2);
     let asked = speaking.peer.json_of("connectionRefreshRequired").await;
@@ -100,13 +100,11 @@ async fn before_the_delay_is_over_it_is_not_ready_but_lets_in_and_then_asks_all(
     stopping.done().await;
 }
 
-impl Peer {
-    /// Holds that nothing but a status arrives for a moment.
-    async fn quiet_or_status(&mut self) {
-        let moment = Duration::from_millis(100);
-        while let Ok(message) = tokio::time::timeout(moment, self.json()).await {
-            assert_eq!(message["type"], "sessionStatus", "{message}");
-        }
+/// Holds that nothing but a status arrives for a moment.
+async fn quiet_or_status(peer: &mut Peer) {
+    let moment = Duration::from_millis(100);
+    while let Ok(message) = tokio::time::timeout(moment, peer.json()).await {
+        assert_eq!(message["type"], "sessionStatus", "{message}");
     }
 }
 

@@ -98,29 +98,27 @@ async fn everybody_is_asked_in_the_first_half_and_closed_at_the_end() {
     assert!(last >= Millis(10_000) && last <= Millis(16_500), "the last was asked after {last}");
 
     let restart = (1012, "service restart".to_owned());
-    assert_eq!(speaker.closed_after(&["sessionStatus"]).await, restart);
+    assert_eq!(closed_after(&mut speaker, &["sessionStatus"]).await, restart);
     assert!(stopping.clock.now() >= START + Millis(30_000), "closed too early");
     for mut peer in peers {
         // Whoever hears it before its own close learns that the speaker is awaited.
-        assert_eq!(peer.closed_after(&["sessionPaused"]).await, restart);
+        assert_eq!(closed_after(&mut peer, &["sessionPaused"]).await, restart);
     }
     stopping.done().await;
     moving.abort();
 }
 
-impl Peer {
-    /// The close frame, after nothing but messages of these types.
-    pub async fn closed_after(&mut self, kinds: &[&str]) -> (u16, String) {
-        loop {
-            match self.next().await {
-                Some(Message::Text(text)) => {
-                    assert!(kinds.iter().any(|kind| text.contains(kind)), "{text}");
-                }
-                Some(Message::Close(Some(frame))) => {
-                    return (frame.code.into(), frame.reason.to_string());
-                }
-                other => panic!("{other:?}"),
+/// The close frame, after nothing but messages of these types.
+async fn closed_after(peer: &mut Peer, kinds: &[&str]) -> (u16, String) {
+    loop {
+        match peer.next().await {
+            Some(Message::Text(text)) => {
+                assert!(kinds.iter().any(|kind| text.contains(kind)), "{text}");
             }
+            Some(Message::Close(Some(frame))) => {
+                return (frame.code.into(), frame.reason.to_string());
+            }
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -162,7 +160,7 @@ async fn while_it_drains_nobody_new_comes_in_and_probes_are_told() {
     assert!(TcpStream::connect(address).await.is_err(), "it still accepts");
 
     now.send(()).unwrap();
-    assert_eq!(speaking.peer.closed_after(&["sessionStatus"]).await.0, 1012);
+    assert_eq!(closed_after(&mut speaking.peer, &["sessionStatus"]).await.0, 1012);
     stopping.done().await;
 }
 
@@ -177,17 +175,15 @@ async fn when_all_have_left_it_waits_no_longer() {
     for listener in listeners {
         listener.leave(1001).await;
     }
-    speaking.peer.quiet_or("connectionRefreshRequired").await;
+    quiet_or(&mut speaking.peer, "connectionRefreshRequired").await;
     speaking.peer.leave(1000).await;
     stopping.done().await;
 }
 
-impl Peer {
-    /// Lets pass what may or may not have been told yet.
-    async fn quiet_or(&mut self, kind: &str) {
-        if let Ok(message) = tokio::time::timeout(Duration::from_millis(100), self.json()).await {
-            assert!(message["type"] == kind || message["type"] == "sessionStatus", "{message}");
-        }
+/// Lets pass what may or may not have been told yet.
+async fn quiet_or(peer: &mut Peer, kind: &str) {
+    if let Ok(message) = tokio::time::timeout(Duration::from_millis(100), peer.json()).await {
+        assert!(message["type"] == kind || message["type"] == "sessionStatus", "{message}");
     }
 }
 
@@ -198,7 +194,7 @@ async fn without_a_drain_period_it_asks_and_closes_at_once() {
     let stopping = Stopping::begin(world, pending());
     let asked = speaking.peer.json_of("connectionRefreshRequired").await;
     assert_eq!(asked["deadline"], START.0);
-    assert_eq!(speaking.peer.closed_after(&["sessionStatus"]).await.0, 1012);
+    assert_eq!(closed_after(&mut speaking.peer, &["sessionStatus"]).await.0, 1012);
     stopping.done().await;
 }
 

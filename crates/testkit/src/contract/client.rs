@@ -1,5 +1,6 @@
 //! A client of the contract, by a WebSocket library that is not ours.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -8,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use super::schema;
@@ -18,12 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for anything already under way to arrive where nothing is expected.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// What a client is behind.
-pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// An open connection, from the client's side.
 pub struct Client {
-    socket: Socket,
+    /// The connection itself, for what a client of the contract would not do.
+    pub socket: Socket,
+    /// The answer to the handshake.
+    pub response: http::Response<()>,
 }
 
 /// A refused handshake.
@@ -47,20 +50,15 @@ impl Client {
         }
         // Without waiting for more to send: a test says one thing after the other.
         match tokio_tungstenite::connect_async_with_config(request, None, true).await {
-            Ok((socket, _)) => Ok(Self { socket }),
+            Ok((socket, response)) => Ok(Self { socket, response: response.map(|_| ()) }),
             Err(Error::Http(response)) => Err(Refused::of(&response)),
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// A client on this socket.
-    pub fn on(socket: Socket) -> Self {
-        Self { socket }
-    }
-
     /// Sends a JSON message.
-    pub async fn send(&mut self, message: &Value) {
-        self.send_text(&message.to_string()).await;
+    pub async fn send(&mut self, message: impl Borrow<Value>) {
+        self.send_text(&message.borrow().to_string()).await;
     }
 
     /// Sends a text.
@@ -69,7 +67,7 @@ impl Client {
     }
 
     /// Sends a binary message.
-    pub async fn send_binary(&mut self, bytes: Vec<u8>) {
+    pub async fn send_binary(&mut self, bytes: impl Into<Bytes>) {
         self.socket.send(Message::binary(bytes)).await.unwrap();
     }
 
@@ -98,14 +96,35 @@ impl Client {
         }
     }
 
-    /// The code of the close frame that is the next message; it is answered, and the stream ends.
-    pub async fn closed(&mut self) -> u16 {
+    /// The next message, as a binary one.
+    pub async fn binary(&mut self) -> Bytes {
+        match self.next().await {
+            Some(Message::Binary(bytes)) => bytes,
+            other => panic!("no binary message: {other:?}"),
+        }
+    }
+
+    /// Asks and takes the next message as the answer.
+    pub async fn ask(&mut self, message: impl Borrow<Value>) -> Value {
+        self.send(message).await;
+        self.json().await
+    }
+
+    /// The code of the error that is the next message.
+    pub async fn error(&mut self) -> String {
+        let message = self.json().await;
+        assert_eq!(message["type"], "error", "{message}");
+        message["code"].as_str().unwrap().to_owned()
+    }
+
+    /// The close frame that is the next message; it is answered, and the stream ends.
+    pub async fn closed(&mut self) -> (u16, String) {
         let frame = match self.next().await {
             Some(Message::Close(Some(frame))) => frame,
             other => panic!("no close frame: {other:?}"),
         };
         assert!(self.next().await.is_none(), "something came after the close frame");
-        frame.code.into()
+        (frame.code.into(), frame.reason.to_string())
     }
 
     /// Leaves with a close frame.
@@ -151,5 +170,10 @@ impl Refused {
             retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
             body: serde_json::from_slice(body).unwrap_or_default(),
         }
+    }
+
+    /// The code of the error that is the body.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
     }
 }

@@ -5,6 +5,6 @@ mod client;
 mod conversation;
 mod schema;
 
-pub use client::{Client, Refused, Socket};
+pub use client::{Client, Refused};
 pub use conversation::{Ability, Stage, conversations, converse};
 pub use schema::{check_message, check_refusal};
