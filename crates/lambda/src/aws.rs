@@ -45,7 +45,7 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a [(&'a str, &'a str)],
     /// What is sent.
     pub(crate) body: &'a [u8],
-    /// How long it may take.
+    /// How long it may take, with all attempts.
     pub(crate) limit: Duration,
 }
 
@@ -93,8 +93,8 @@ impl Aws {
     }
 
     /// Makes a call whose answer is its status; again if the service was busy or did not answer.
-    /// Four attempts within a second at most: API Gateway's limits refill every second, and what
-    /// lasts longer would hold up the function more than it helps one listener.
+    /// Four attempts with less than a second of pauses: API Gateway's limits refill every second,
+    /// and what lasts longer would hold up the function more than it helps one listener.
     pub(crate) async fn insist(&self, call: Call<'_>) -> Result<u16, String> {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(40))
@@ -108,11 +108,13 @@ impl Aws {
                 Err(error) => Err(Trouble::Call(error)),
             }
         };
-        let insisted = attempt.retry(pauses).when(Trouble::is_passing).await;
-        insisted.map_err(|trouble| match trouble {
-            Trouble::Busy(status) => format!("status {status}"),
-            Trouble::Call(error) => chain(&error),
-        })
+        let insisted = attempt.retry(pauses).when(Trouble::is_passing);
+        match tokio::time::timeout(call.limit, insisted).await {
+            Ok(Ok(status)) => Ok(status),
+            Ok(Err(Trouble::Busy(status))) => Err(format!("status {status}")),
+            Ok(Err(Trouble::Call(error))) => Err(chain(&error)),
+            Err(_) => Err(format!("not done within {} ms", call.limit.as_millis())),
+        }
     }
 
     /// Makes a call. Any status is an answer.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ambo_app::Outcome;
 use ambo_core::event::{Departure, Via};
-use ambo_core::{Arrival, Event, Notice, Refusal, Reply, SessionId};
+use ambo_core::{Arrival, Event, Refusal, Reply, SessionId};
 use ambo_wire::{Connecting, SUBPROTOCOL};
 use serde_json::Value;
 
@@ -45,12 +45,9 @@ async fn connect(context: &Context, event: &GatewayEvent) -> Value {
         intent: Connecting::parse(&event.query(), None).intent,
         stamp: context.clock.stamp(),
     };
-    let app = context.app_by_language().await;
-    let Outcome { answer, notices, .. } = app.handle(&arrival).await;
-    let outcome = answer.and_then(|reply| reply.ok_or(Refusal::Internal));
-    let outcome = match outcome {
-        Ok(reply) => greet(context, &arrival, reply, &notices).await,
-        Err(refusal) => Err(refusal),
+    let outcome = match context.app().handle(&arrival).await {
+        Outcome { answer: Err(refusal), .. } => Err(refusal),
+        admitted => greet(context, &arrival, admitted).await,
     };
     observe(context, &arrival, &outcome, start.elapsed());
     let is_ambo = event.offers(SUBPROTOCOL);
@@ -62,13 +59,11 @@ async fn connect(context: &Context, event: &GatewayEvent) -> Value {
 
 /// Orders the first message. Without one the client would wait for ever, so where it cannot be
 /// ordered the member is taken back.
-async fn greet(
-    context: &Context,
-    arrival: &Arrival,
-    reply: Reply,
-    notices: &[Notice],
-) -> Result<Reply, Refusal> {
-    let order = FirstMessage::reply(context, reply.clone(), notices).ok_or(Refusal::Internal)?;
+async fn greet(context: &Context, arrival: &Arrival, admitted: Outcome) -> Result<Reply, Refusal> {
+    let Outcome { answer, notices, grant } = admitted;
+    let reply = answer?.ok_or(Refusal::Internal)?;
+    let order = FirstMessage::reply(context, reply.clone(), grant.as_ref(), &notices);
+    let order = order.ok_or(Refusal::Internal)?;
     if context.courier.take(&order).await {
         return Ok(reply);
     }

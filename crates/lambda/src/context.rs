@@ -18,11 +18,11 @@ use parking_lot::Mutex;
 
 use crate::aws::Aws;
 use crate::clock::Clock;
-use crate::connections::Connections;
+use crate::connections::{Connections, IN_FLIGHT};
 use crate::first_message::Courier;
 use crate::languages::{self, LanguageDesk};
 use crate::metrics::Metrics;
-use crate::outbox::{GatewayOutbox, IN_FLIGHT};
+use crate::outbox::GatewayOutbox;
 
 /// A function's parts.
 pub(crate) struct Context {
@@ -97,13 +97,13 @@ impl Context {
         Arc::clone(&self.app.lock())
     }
 
-    /// The walk, by the languages that there are now.
-    pub(crate) async fn app_by_language(&self) -> Arc<App> {
-        if let Some(languages) = self.desk.look(self.clock.now()).await {
+    /// Learns which languages there are, where it is time to; events to come are walked by them.
+    /// Only where nobody waits any more.
+    pub(crate) async fn learn_languages(&self) {
+        if let Some(languages) = self.desk.ask(self.clock.now()).await {
             let terms = Terms { languages, ..self.app().terms().clone() };
             *self.app.lock() = app(&self.store, &self.outbox, &self.keys, terms);
         }
-        self.app()
     }
 
     /// A connection is gone, and nobody asked for it: tells the rules, and whoever they say.

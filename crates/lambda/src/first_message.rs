@@ -12,8 +12,8 @@ use ambo_core::event::Departure;
 use ambo_core::notice::EndReason;
 use ambo_core::rules::{OfSession, Seen, Wanted};
 use ambo_core::{
-    Audience, ConnectionId, Language, Notice, Refusal, Reply, Session, SessionId, SourceAddress,
-    Tidings,
+    Audience, ConnectionId, Grant, Language, Notice, Refusal, Reply, Session, SessionId,
+    SourceAddress, Tidings,
 };
 use ambo_wire::{Resumed, ServerMessage};
 use serde::{Deserialize, Serialize};
@@ -56,7 +56,7 @@ enum After {
         /// A listener's language.
         target_language: Option<String>,
         /// The state it was decided on, by the moment of its last change.
-        state_change: Option<u64>,
+        state_change: u64,
         /// What the listeners of the session are told then.
         notices: Vec<String>,
     },
@@ -104,24 +104,26 @@ impl FirstMessage {
     }
 
     /// The reply to a connection that was let in, and what others hear after it.
-    pub(crate) fn reply(context: &Context, reply: Reply, notices: &[Notice]) -> Option<Self> {
+    pub(crate) fn reply(
+        context: &Context,
+        reply: Reply,
+        grant: Option<&Grant>,
+        notices: &[Notice],
+    ) -> Option<Self> {
         let now = context.clock.now();
-        let (session, connection, target, state) = match &reply {
-            Reply::Created { session, connection, .. } => (session, connection, None, None),
-            Reply::Joined { session, connection, target, state, .. } => {
-                (session, connection, Some(*target), Some(*state))
-            }
-            Reply::SpeakerRefreshed { session, connection, state, .. } => {
-                (session, connection, None, Some(*state))
-            }
-            Reply::ListenerRefreshed { session, connection, target, .. } => {
-                (session, connection, Some(*target), None)
+        let (session, connection, target) = match &reply {
+            Reply::Created { session, connection, .. }
+            | Reply::SpeakerRefreshed { session, connection, .. } => (session, connection, None),
+            Reply::Joined { session, connection, target, .. }
+            | Reply::ListenerRefreshed { session, connection, target, .. } => {
+                (session, connection, Some(*target))
             }
             Reply::HeartbeatAck
             | Reply::State { .. }
             | Reply::LanguageChanged { .. }
             | Reply::Status(_) => return None,
         };
+        let (Grant::Speak { state, .. } | Grant::Hear { state, .. }) = grant?;
         let told =
             notices.iter().filter(|notice| matches!(notice.audience, Audience::Listeners(_)));
         let told = told.filter_map(|notice| ServerMessage::of_tidings(&notice.tidings, session));
@@ -130,7 +132,7 @@ impl FirstMessage {
             after: After::Stay {
                 session_id: session.to_string(),
                 target_language: target.map(|target| target.to_string()),
-                state_change: state.map(|state| state.last_state_change.0),
+                state_change: state.last_state_change.0,
                 notices: told.map(|message| message.encode(now)).collect(),
             },
             message: ServerMessage::of_reply(reply, Resumed::default()).encode(now),
@@ -176,6 +178,7 @@ impl FirstMessage {
                     lost(context, connection).await;
                 }
                 context.settle().await;
+                context.learn_languages().await;
             }
         }
     }
@@ -205,7 +208,7 @@ struct Newcomer {
     connection: ConnectionId,
     session: SessionId,
     target: Option<Language>,
-    state_change: Option<u64>,
+    state_change: u64,
 }
 
 impl Newcomer {
@@ -249,7 +252,7 @@ impl Newcomer {
 
     async fn tell_state(&self, context: &Context, session: &Session) {
         let state = session.broadcast_state();
-        if self.state_change.is_some_and(|told| told < state.last_state_change.0) {
+        if self.state_change < state.last_state_change.0 {
             let session = session.id.clone();
             let message =
                 ServerMessage::of_reply(Reply::State { session, state }, Resumed::default());

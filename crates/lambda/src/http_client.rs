@@ -9,7 +9,7 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 
 /// The client as the SDK wants it. Time limits are set by who calls: each call of the store has
-/// one.
+/// one, and what only the sweep and the telling of an end ask is limited by the function's own.
 pub(crate) fn for_sdk(client: reqwest::Client) -> SharedHttpClient {
     let connector = SharedHttpConnector::new(Connector(client));
     http_client_fn(move |_, _| connector.clone())

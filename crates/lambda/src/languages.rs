@@ -1,8 +1,9 @@
 //! Which languages can be spoken and heard: what Amazon Translate translates, and for hearing,
 //! what Amazon Polly has a neural voice for.
 //!
-//! The services are asked once a day and never waited for: until they have answered, what they
-//! said last holds, and before that the table below. There is always a set, and never "anything".
+//! The services are asked once a day, when a message was dealt with and nobody waits: Lambda stops
+//! whatever is under way when a function has answered. Until they have answered, what they said
+//! last holds, and before that the table below. There is always a set, and never "anything".
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use ambo_core::{Language, Languages, Millis};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 
 use crate::aws::{Answer, Aws, Call, CallError};
 use crate::chain::chain;
@@ -20,8 +20,8 @@ use crate::chain::chain;
 const KEPT: Millis = Millis::from_mins(24 * 60);
 /// After a failure, the services are left alone for so long.
 const TRY_AGAIN: Millis = Millis::from_mins(5);
-/// How long all pages of both may take.
-const ASKING_LIMIT: Duration = Duration::from_secs(1);
+/// How long all pages of both may take. A small function needs some of it to connect to each.
+const ASKING_LIMIT: Duration = Duration::from_secs(3);
 /// The most pages read of one list; each has some hundred entries.
 const MAX_PAGES: usize = 20;
 
@@ -45,13 +45,7 @@ pub(crate) struct Sources {
 pub(crate) struct LanguageDesk {
     aws: Arc<Aws>,
     sources: Sources,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    ask_at: Millis,
-    asking: Option<JoinHandle<Result<Languages, AskError>>>,
+    ask_at: Mutex<Millis>,
 }
 
 /// Why the services did not say which languages there are.
@@ -76,35 +70,34 @@ pub(crate) fn known() -> Languages {
 
 impl LanguageDesk {
     pub(crate) fn new(aws: Arc<Aws>, sources: Sources) -> Self {
-        Self { aws, sources, state: Mutex::default() }
+        Self { aws, sources, ask_at: Mutex::default() }
     }
 
-    /// Asks, where it is time to, and says what was answered since the last look.
-    pub(crate) async fn look(&self, now: Millis) -> Option<Languages> {
-        let over = {
-            let mut state = self.state.lock();
-            if state.asking.is_none() && state.ask_at <= now {
-                let (aws, sources) = (Arc::clone(&self.aws), self.sources.clone());
-                state.asking = Some(tokio::spawn(async move {
-                    let asked = tokio::time::timeout(ASKING_LIMIT, ask(&aws, &sources)).await;
-                    asked.unwrap_or(Err(AskError::TooSlow))
-                }));
+    /// Asks, where it is time to; what was answered.
+    pub(crate) async fn ask(&self, now: Millis) -> Option<Languages> {
+        {
+            let mut ask_at = self.ask_at.lock();
+            if now < *ask_at {
+                return None;
             }
-            state.asking.take_if(|asking| asking.is_finished())?
-        };
-        // A task that panicked has brought the process down already.
-        let answer = over.await.unwrap_or(Err(AskError::TooSlow));
-        self.state.lock().ask_at = now + if answer.is_ok() { KEPT } else { TRY_AGAIN };
-        answer
-            .inspect_err(|error| {
+            *ask_at = now + TRY_AGAIN;
+        }
+        let asked = tokio::time::timeout(ASKING_LIMIT, ask(&self.aws, &self.sources)).await;
+        match asked.unwrap_or(Err(AskError::TooSlow)) {
+            Ok(languages) => {
+                *self.ask_at.lock() = now + KEPT;
+                Some(languages)
+            }
+            Err(error) => {
                 tracing::warn!(
                     component = "languages",
                     operation = "ask",
-                    error = chain(error),
+                    error = chain(&error),
                     "what was known of languages before still holds"
                 );
-            })
-            .ok()
+                None
+            }
+        }
     }
 }
 
@@ -178,7 +171,10 @@ fn page(service: &'static str, answer: Answer) -> Result<Value, AskError> {
 
 fn listed(service: &'static str, list: &Value) -> Result<BTreeSet<Language>, AskError> {
     let list = list.as_array().ok_or(AskError::Malformed(service))?;
-    Ok(codes(list.iter().filter_map(|entry| entry["LanguageCode"].as_str())))
+    // Some voices speak more than one: the only neural one for Hindi is listed as Indian English.
+    let more = list.iter().filter_map(|entry| entry["AdditionalLanguageCodes"].as_array());
+    let all = list.iter().map(|entry| &entry["LanguageCode"]).chain(more.flatten());
+    Ok(codes(all.filter_map(Value::as_str)))
 }
 
 fn codes<'a>(codes: impl Iterator<Item = &'a str>) -> BTreeSet<Language> {

@@ -30,13 +30,7 @@ pub(crate) async fn answer(context: &Context, event: &GatewayEvent, by: Handler)
         intent: asked.intent,
         stamp: context.clock.stamp(),
     };
-    // A heartbeat names no language, and its function has no right to ask for them.
-    let app = match by {
-        Handler::Heartbeat => context.app(),
-        Handler::Authorizer | Handler::Connection | Handler::Disconnect | Handler::Refresh => {
-            context.app_by_language().await
-        }
-    };
+    let app = context.app();
     let Outcome { answer, notices, .. } = app.handle(&arrival).await;
     context.metrics.refreshed(&arrival.intent, &answer);
     observe(context, &arrival, &answer);
@@ -52,6 +46,10 @@ pub(crate) async fn answer(context: &Context, event: &GatewayEvent, by: Handler)
     log(&arrival, took);
     app.notify(&notices, context.clock.now()).await;
     context.settle().await;
+    // A heartbeat names no language, and its function has no right to ask for them.
+    if by != Handler::Heartbeat {
+        context.learn_languages().await;
+    }
     respond::done()
 }
 

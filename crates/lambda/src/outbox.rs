@@ -13,12 +13,9 @@ use futures_util::stream::{self, StreamExt as _};
 use parking_lot::Mutex;
 
 use crate::chain::chain;
-use crate::connections::{Connections, Posted};
+use crate::connections::{Connections, IN_FLIGHT, Posted};
 use crate::metrics::Metrics;
 
-/// Posts under way at once. At 20 ms each, 500 listeners are told in a tenth of a second, and one
-/// that takes long takes up one of these.
-pub(crate) const IN_FLIGHT: usize = 100;
 /// The most members told of anything: the store reads a session's whole list at each page, so it
 /// is asked for one page.
 const EVERYBODY: usize = 100_000;

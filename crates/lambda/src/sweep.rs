@@ -10,8 +10,8 @@ use ambo_core::{Audience, Connection, ConnectionId, Millis, Notice, Role, Tiding
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::chain::chain;
+use crate::connections::IN_FLIGHT;
 use crate::context::Context;
-use crate::outbox::IN_FLIGHT;
 use crate::status;
 
 /// Connections read at once.
@@ -49,11 +49,13 @@ fn note(what: &'static str, outcome: Result<(), StoreFault>) {
 /// known any more.
 async fn finish(context: &Context) -> Result<(), StoreFault> {
     let app = context.app();
-    for session in context.rolls.unfinished(MAX_UNFINISHED).await? {
+    let finish = async |session| {
         let tidings = Tidings::Ended { reason: EndReason::SpeakerEnded, message: None };
         let notice = Notice { audience: Audience::Everyone(session), tidings };
         app.notify(&[notice], context.clock.now()).await;
-    }
+    };
+    let unfinished = context.rolls.unfinished(MAX_UNFINISHED).await?;
+    stream::iter(unfinished).for_each_concurrent(IN_FLIGHT, finish).await;
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Posts that go wrong.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ambo_core::Millis;
+use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::world::{World, path_of};
+use crate::world::{World, join, path_of};
 
 async fn pause(world: &World) {
     world.clock.advance(Millis::from_secs(1));
@@ -75,4 +77,40 @@ async fn one_slow_listener_delays_nobody() {
     let all = start.elapsed();
     assert!(others + Duration::from_secs(1) < all, "others {others:?}, all {all:?}");
     assert!(all < Duration::from_secs(5), "a post that hangs is given up: {all:?}");
+}
+
+#[tokio::test]
+async fn one_that_is_busy_and_slow_has_one_time_for_all_attempts() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    world.stub.plan.lock().slow.insert(path_of("eva"), Duration::from_millis(1_400));
+    world.answer("eva", &[500; 9]);
+    let start = Instant::now();
+    pause(&world).await;
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "as long as two attempts or three: {took:?}");
+}
+
+#[tokio::test]
+async fn however_many_sessions_end_at_once_a_process_has_so_many_calls_under_way() {
+    const SESSIONS: usize = 4;
+    const LISTENERS: usize = 40;
+    let world = World::new().await;
+    for at in 0..SESSIONS {
+        let session = world.session().await;
+        let ids: Vec<_> = (0..LISTENERS).map(|number| format!("l{at}-{number}")).collect();
+        let query = join(&session, "es");
+        join_all(ids.iter().map(|id| world.knock(id, None, &query))).await;
+        world.part("ann", 1006).await;
+    }
+    world.take_orders();
+    world.stub.plan.lock().latency = Duration::from_millis(20);
+    world.clock.advance(Millis::from_secs(30));
+    world.stub.asked.lock().clear();
+    world.sweep().await;
+    let most = world.stub.most_under_way.load(Ordering::Relaxed);
+    assert!(most > LISTENERS && most <= 100, "{most}");
+    let told = world.stub.asked.lock().iter().filter(|asked| asked.method == "DELETE").count();
+    assert_eq!(told, SESSIONS * LISTENERS, "each is told and closed");
 }

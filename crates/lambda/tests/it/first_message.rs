@@ -53,6 +53,29 @@ async fn what_changed_meanwhile_is_told_after_it() {
 }
 
 #[tokio::test]
+async fn what_changed_while_a_listener_refreshed_is_told_after_it() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    let query = [
+        ("action", "refreshConnection"),
+        ("role", "listener"),
+        ("sessionId", &*session),
+        ("targetLanguage", "es"),
+    ];
+    assert_eq!(world.knock("eva/2", None, &query).await["statusCode"], 200);
+    let order = world.take_orders().remove(0);
+    world.answer("eva/2", &[410]);
+    world.clock.advance(ambo_core::Millis(5));
+    world.say("connection", "ann", json!({ "action": "controlSession", "command": "mute" })).await;
+    assert!(world.take("eva/2").is_empty(), "it was not open");
+    world.give("connection", order).await;
+    let told = world.take("eva/2");
+    assert_eq!(told[0]["type"], "connectionRefreshComplete");
+    assert_eq!(told[1]["broadcastState"]["isMuted"], true);
+}
+
+#[tokio::test]
 async fn an_end_that_came_before_it_is_told_after_it() {
     let world = World::new().await;
     let session = world.session().await;

@@ -1,18 +1,13 @@
 //! Which languages there are, by the services' own word.
 
-use std::time::Duration;
-
 use ambo_core::Millis;
 use serde_json::json;
 
 use crate::world::{World, join};
 
-/// Asks until the services' answer has come, or has had time to.
+/// Something is said, after which the services are asked, where it is time to.
 async fn settle(world: &World) {
-    for _ in 0..50 {
-        world.knock("x", None, &[("action", "joinSession")]).await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    world.say("connection", "x", json!({ "action": "getSessionStatus" })).await;
 }
 
 async fn takes(world: &World, session: &str, target: &str) -> bool {
@@ -50,6 +45,35 @@ async fn the_services_are_asked_page_by_page_and_kept_for_a_day() {
     world.clock.advance(Millis::from_mins(100));
     settle(&world).await;
     assert!(takes(&world, &session, "sw").await, "it is kept");
+}
+
+#[tokio::test]
+async fn a_voice_for_two_languages_is_one_for_each() {
+    let world = World::new().await;
+    translate(&world, 200, &["en", "hi", "de"]);
+    let kajal = json!({ "LanguageCode": "en-IN", "AdditionalLanguageCodes": ["hi-IN"] });
+    world.page("/v1/voices?Engine=neural", 200, json!({ "Voices": [kajal] }));
+    let session = world.session().await;
+    assert!(takes(&world, &session, "hi").await);
+    assert!(!takes(&world, &session, "de").await);
+}
+
+#[tokio::test]
+async fn nobody_waits_while_they_are_asked() {
+    let world = World::new().await;
+    translate(&world, 200, &["en", "sw"]);
+    world.page("/v1/voices?Engine=neural", 200, json!({ "Voices": [{ "LanguageCode": "sw-KE" }] }));
+    let asked = |end: &str| {
+        let asked = world.stub.asked.lock();
+        asked.iter().position(|asked| asked.path.ends_with(end))
+    };
+    let create = [("action", "createSession"), ("sourceLanguage", "en")];
+    world.knock("ann", Some("ann"), &create).await;
+    assert_eq!(asked("/"), None, "a handshake is waited for");
+    world.run_orders().await;
+    assert!(asked("/ann").is_some() && asked("/ann") < asked("/"));
+    let session = world.take("ann")[0]["sessionId"].as_str().unwrap().to_owned();
+    assert!(takes(&world, &session, "sw").await, "an answer that came holds at once");
 }
 
 #[tokio::test]

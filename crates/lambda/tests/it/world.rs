@@ -54,6 +54,9 @@ pub struct Plan {
 pub struct Stub {
     pub asked: Mutex<Vec<Asked>>,
     pub plan: Mutex<Plan>,
+    /// Calls about connections that are under way, and the most there were.
+    under_way: AtomicUsize,
+    pub most_under_way: AtomicUsize,
 }
 
 pub struct World {
@@ -344,7 +347,10 @@ async fn answer(State(stub): State<Arc<Stub>>, request: Request) -> Response {
         let next = plan.statuses.get_mut(&path).and_then(VecDeque::pop_front);
         (next.unwrap_or(200), plan.slow.get(&path).copied().unwrap_or(plan.latency))
     };
+    let under_way = stub.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+    stub.most_under_way.fetch_max(under_way, Ordering::Relaxed);
     tokio::time::sleep(latency).await;
+    stub.under_way.fetch_sub(1, Ordering::Relaxed);
     // What was refused reached nobody.
     if status == 200 {
         stub.asked.lock().push(asked);
