@@ -8,6 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes is a matter of the machine, and of what else it does.
+settings.register_profile("ambo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ambo")
 
 
 @pytest.fixture(autouse=True)

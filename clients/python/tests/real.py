@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import socket
 import subprocess
 import time
@@ -11,8 +12,21 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 BINARY = Path(os.environ.get("AMBO_BIN") or ROOT / "target" / "debug" / "ambo")
-START_LIMIT = 20.0
-"""Seconds for a server to answer, on a busy machine."""
+PATIENCE = 60.0
+"""Seconds for what takes none of them, but on a busy machine."""
+
+
+def free_port() -> int:
+    """A port where nobody listens, and that the system gives to nobody who connects or asks for
+    any: a server that is started again must find its own port free."""
+    while True:
+        port = random.randrange(12_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class RealServer:
@@ -22,9 +36,7 @@ class RealServer:
         assert BINARY.is_file(), (
             f"{BINARY} is missing: run `cargo build -p ambo-cli`, or set AMBO_BIN"
         )
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"ws://127.0.0.1:{self.port}/ws"
         self.folder = folder
         given = {f"AMBO_{name.upper()}": value for name, value in settings.items()}
@@ -38,7 +50,7 @@ class RealServer:
     async def start(self) -> None:
         """Starts it, and waits until it answers."""
         self.process = self._spawn()
-        until = time.monotonic() + START_LIMIT
+        until = time.monotonic() + PATIENCE
         while not await self._answers():
             log_text = (self.folder / "server.log").read_text()
             assert self.process.poll() is None, f"the server has ended:\n{log_text}"

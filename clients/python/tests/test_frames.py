@@ -150,7 +150,7 @@ def test_what_has_arrived_is_not_kept() -> None:
 STEPS = st.tuples(st.integers(0, 5), st.integers(0, 3_000), st.integers(0, 40))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(STEPS, min_size=1, max_size=150))
 def test_numbers_rise_and_belong_to_one_payload(steps: list[tuple[int, int, int]]) -> None:
     frames, now, count = Frames(), 0, 0

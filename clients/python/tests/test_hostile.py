@@ -6,14 +6,15 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
 
-from ambo import ClosedError, CloseReason, Kind, Listener, Speaker, event
+from ambo import ClosedError, CloseReason, Kind, Listener, Speaker, Timing, event
 from ambo.failure import NoToken, Refused, Unreachable
 from tests.driver import SESSION
-from tests.hostile import QUICK, Peer, Script, friendly, hostile, raw, refusal
+from tests.hostile import PATIENCE, QUICK, Peer, Script, friendly, hostile, raw, refusal
 
 _E = TypeVar("_E")
 
@@ -40,16 +41,24 @@ class Log(list[event.Event]):
                 self._grown.clear()
                 await self._grown.wait()
 
-        await asyncio.wait_for(wait(), 5)
+        await asyncio.wait_for(wait(), PATIENCE)
         return self.of(kind)[count - 1]
 
 
-def listener(url: str, log: Callable[[event.Event], object] | None = None) -> Listener:
-    return Listener(url, SESSION, "es", on_event=log, timing=QUICK)
+IMPATIENT = replace(QUICK, connect_limit=1_000)
+SUSPICIOUS = replace(QUICK, ping_after=100, pong_limit=100)
 
 
-def speaker(url: str, log: Callable[[event.Event], object] | None = None) -> Speaker:
-    return Speaker(url, "en", token="t0ken", on_event=log, timing=QUICK)
+def listener(
+    url: str, log: Callable[[event.Event], object] | None = None, timing: Timing = QUICK
+) -> Listener:
+    return Listener(url, SESSION, "es", on_event=log, timing=timing)
+
+
+def speaker(
+    url: str, log: Callable[[event.Event], object] | None = None, timing: Timing = QUICK
+) -> Speaker:
+    return Speaker(url, "en", token="t0ken", on_event=log, timing=timing)
 
 
 async def take(source: Listener, count: int) -> list[int]:
@@ -58,7 +67,7 @@ async def take(source: Listener, count: int) -> list[int]:
     async def run() -> list[int]:
         return [(await source.__anext__()).sequence for _ in range(count)]
 
-    return await asyncio.wait_for(run(), 5)
+    return await asyncio.wait_for(run(), PATIENCE)
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -66,7 +75,7 @@ async def until(holds: Callable[[], object]) -> None:
         while not holds():  # noqa: ASYNC110 - what is awaited has no event
             await asyncio.sleep(0.005)
 
-    await asyncio.wait_for(wait(), 5)
+    await asyncio.wait_for(wait(), PATIENCE)
 
 
 def closing(code: int, reason: str = "") -> Script:
@@ -182,12 +191,15 @@ async def test_a_refresh_that_never_completes_costs_nothing() -> None:
         await peer.listen()
 
     log = Log()
-    async with hostile(first, silent, third) as server, listener(server.url, log) as client:
+    async with (
+        hostile(first, silent, third) as server,
+        listener(server.url, log, IMPATIENT) as client,
+    ):
         heard = await take(client, 20)
         assert heard == list(range(1, 21))
         await log.until(event.Refreshed)
         (failed,) = log.of(event.RefreshFailed)
-        assert failed.failure == Unreachable("no answer within 0.3 s")
+        assert failed.failure == Unreachable("no answer within 1 s")
         assert not log.of(event.Gap)
         assert not log.of(event.Reconnecting)
         assert await client.__anext__()
@@ -257,27 +269,32 @@ async def test_a_late_welcome_is_one_and_a_very_late_one_is_none() -> None:
 
     async with hostile(after(0.1)) as server, listener(server.url):
         pass
-    async with hostile(after(0.6)) as server:
+    async with hostile(after(1.3)) as server:
         with pytest.raises(ClosedError) as raised:
-            await listener(server.url).connect()
-    assert raised.value.why == event.NoConnection(Unreachable("no answer within 0.3 s"))
+            await listener(server.url, timing=IMPATIENT).connect()
+    assert raised.value.why == event.NoConnection(Unreachable("no answer within 1 s"))
 
 
 async def test_a_server_fallen_silent_is_left_in_time() -> None:
+    is_left = asyncio.Event()
+
     async def stalling(peer: Peer) -> None:
         await peer.welcome()
         # Reads no more, and so answers no ping.
         peer.websocket.transport.pause_reading()
-        await asyncio.sleep(0.5)
+        await is_left.wait()
         peer.drop()
 
     log = Log()
-    async with hostile(stalling, one_more) as server, listener(server.url, log) as client:
+    async with hostile(stalling, one_more) as server:
         began = time.monotonic()
-        await log.until(event.Reconnecting)
-        # Ping after 100 ms, patience of 100 ms; in real life 5 s each.
-        assert 0.15 < time.monotonic() - began < 0.4
-        assert await take(client, 1) == [1]
+        async with listener(server.url, log, SUSPICIOUS) as client:
+            lost = await log.until(event.Reconnecting)
+            # Ping after 100 ms, patience of 100 ms; in real life 5 s each.
+            assert time.monotonic() - began >= 0.2
+            assert lost.failure == Unreachable("the server has fallen silent")
+            is_left.set()
+            assert await take(client, 1) == [1]
 
 
 async def test_a_speaker_on_a_stalled_line_keeps_its_frames() -> None:
@@ -289,7 +306,7 @@ async def test_a_speaker_on_a_stalled_line_keeps_its_frames() -> None:
 
     log = Log()
     async with hostile(stalling, friendly) as server:
-        async with speaker(server.url, log) as client:
+        async with speaker(server.url, log, SUSPICIOUS) as client:
             for number in range(140):
                 client.send(bytes(30_000) + number.to_bytes(4, "big"))
                 await asyncio.sleep(0.001)
@@ -411,7 +428,7 @@ async def test_what_is_no_ambo_server_is_unreachable(
 ) -> None:
     async with raw(script) as url:
         with pytest.raises(ClosedError) as raised:
-            await listener(url).connect()
+            await listener(url, timing=IMPATIENT).connect()
     why = raised.value.why
     assert isinstance(why, event.NoConnection)
     assert isinstance(why.failure, Unreachable)
@@ -425,7 +442,7 @@ async def test_without_the_subprotocol_audio_travels_as_json() -> None:
         await peer.listen()
 
     async with hostile(json_only, ambo=False) as server, listener(server.url) as client:
-        frame = await asyncio.wait_for(client.__anext__(), 5)
+        frame = await asyncio.wait_for(client.__anext__(), PATIENCE)
         assert (frame.kind, frame.sequence, frame.payload) == (Kind.AUDIO, 4, b"OggS")
     async with hostile(friendly, ambo=False) as server:
         async with speaker(server.url) as voice:

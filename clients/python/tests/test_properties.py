@@ -63,7 +63,7 @@ STEPS: dict[str, Step] = {
 SCRIPTS = st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(0, 60)), max_size=80)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(st.booleans(), SCRIPTS)
 def test_the_machine_keeps_its_promises(speaks: bool, script: list[tuple[str, int]]) -> None:
     driver = Driver.speaker() if speaks else Driver.listener()
@@ -119,7 +119,7 @@ def holds_audio(driver: Driver, speaks: bool) -> None:
         lasts[sent.socket] = frame.sequence
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 12)), min_size=1, max_size=12))
 def test_a_talk_over_many_connections_is_heard_whole(spans: list[tuple[int, int]]) -> None:
     """Each connection takes some frames and forgets the last few of them, as a killed server."""
