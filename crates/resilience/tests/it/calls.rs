@@ -1,7 +1,6 @@
 //! One call at a time: what is repeated, given up, turned away or let pass.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ambo_app::ports::{FaultKind, Page, Paid, Store, StoreFault};
@@ -12,7 +11,7 @@ use ambo_resilience::{BreakerState, Call, Health, ObservedStore, RetryingStore, 
 use tokio::time::Instant;
 
 use crate::world::Fate::{Broken, Hangs, Transient, Unavailable, Works};
-use crate::world::{Faulty, NOW, Wrapped, count_warnings, pass, wrapped};
+use crate::world::{Faulty, NOW, Wrapped, pass, wrapped};
 
 const OPEN_FOR: Duration = Duration::from_secs(30);
 
@@ -243,21 +242,6 @@ async fn a_limit_that_cannot_be_asked_lets_pass_and_is_counted() {
         pass(OPEN_FOR).await;
         assert_eq!(pay(&*store).await, Paid::Wait(Millis(5)), "{fate:?}: and limits again");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_flood_is_warned_of_once_a_second() {
-    let Wrapped { faulty, store, health } = wrapped();
-    faulty.always("pay", Broken);
-    let (warnings, _guard) = count_warnings();
-    for second in 1..=3 {
-        for _ in 0..1_000 {
-            assert_eq!(pay(&*store).await, Paid::Yes);
-        }
-        assert_eq!(warnings.load(Ordering::SeqCst), second);
-        pass(Duration::from_secs(1)).await;
-    }
-    assert_eq!(health.unlimited(), 3_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -222,31 +222,3 @@ impl Outbox for Counting {
 pub async fn pass(span: Duration) {
     tokio::time::advance(span).await;
 }
-
-/// Counts what is logged as a warning, for as long as the guard lives.
-pub fn count_warnings() -> (Arc<AtomicU64>, tracing::subscriber::DefaultGuard) {
-    let count = Arc::<AtomicU64>::default();
-    let guard = tracing::subscriber::set_default(Warnings(Arc::clone(&count)));
-    (count, guard)
-}
-
-struct Warnings(Arc<AtomicU64>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN
-    }
-
-    fn event(&self, _: &tracing::Event<'_>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-    fn enter(&self, _: &tracing::span::Id) {}
-    fn exit(&self, _: &tracing::span::Id) {}
-}
