@@ -1,16 +1,13 @@
 //! What a function that keeps state is made of. Built once, when the process starts.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ambo_app::App;
 use ambo_app::ports::{Keys, Store};
 use ambo_core::event::{Departure, Via};
-use ambo_core::rules::StatusPulse;
-use ambo_core::{
-    Arrival, Connection, ConnectionId, Event, Limits, SessionId, SourceAddress, Terms, Words,
-};
-use ambo_resilience::ObservedStore;
+use ambo_core::{Arrival, Connection, ConnectionId, Event, Limits, SourceAddress, Terms, Words};
+use ambo_resilience::{Call, ObservedStore, Resilient};
 use ambo_store_dynamodb::DynamoStore;
 use ambo_wire::Sizes;
 use futures_util::stream::{self, StreamExt as _};
@@ -36,8 +33,6 @@ pub(crate) struct Context {
     pub(crate) courier: Courier,
     /// The store itself, for what only the sweep asks.
     pub(crate) rolls: Arc<DynamoStore>,
-    /// What speakers were told of their listeners by this process.
-    pub(crate) pulses: Mutex<HashMap<SessionId, StatusPulse>>,
     app: Mutex<Arc<App>>,
     store: Arc<dyn Store>,
     keys: Arc<dyn Keys>,
@@ -84,7 +79,6 @@ impl Context {
             outbox,
             courier,
             rolls,
-            pulses: Mutex::default(),
             app: Mutex::new(app),
             store,
             keys,
@@ -145,10 +139,19 @@ fn app(
     Arc::new(App::new(Arc::clone(store), outbox, Arc::clone(keys), terms))
 }
 
-/// The store, made to bear faults and timed.
+/// The store, made to bear faults and measured.
 fn observed(rolls: Arc<DynamoStore>, metrics: &Arc<Metrics>) -> Arc<dyn Store> {
-    let wrapped = ambo_resilience::wrap(rolls, &ambo_resilience::Settings::default());
+    let settings = ambo_resilience::Settings::default();
+    let Resilient { store, health } = ambo_resilience::wrap(rolls, &settings);
     let metrics = Arc::clone(metrics);
-    let took = move |call: ambo_resilience::Call, took| metrics.store_took(call.as_str(), took);
-    Arc::new(ObservedStore::new(wrapped.store, took))
+    let counted = AtomicU64::new(0);
+    let took = move |call: Call, took| {
+        metrics.store_took(call.as_str(), took);
+        let unlimited = health.unlimited();
+        let before = counted.fetch_max(unlimited, Ordering::Relaxed);
+        if unlimited > before {
+            metrics.limiter_failed(unlimited - before);
+        }
+    };
+    Arc::new(ObservedStore::new(store, took))
 }

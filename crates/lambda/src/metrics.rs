@@ -53,6 +53,11 @@ impl Metrics {
         }
     }
 
+    /// Limits that could not be asked, and let pass.
+    pub(crate) fn limiter_failed(&self, times: u64) {
+        self.count("RateLimiterFailures", times, &[]);
+    }
+
     /// Counts a refresh, if it is one, by connection or by message.
     pub(crate) fn refreshed<T>(&self, intent: &Intent, outcome: &Result<T, Refusal>) {
         let role = match intent {
@@ -151,6 +156,7 @@ mod tests {
             metrics.fanned_out(second);
             metrics.store_took("load", second);
             metrics.refused(&spent);
+            metrics.limiter_failed(2);
             metrics.totals(3, 40, 43);
         });
         lines.iter().for_each(assert_sound);
@@ -171,6 +177,7 @@ mod tests {
             ("StoreLatency", 1_500.0),
             ("ConnectionErrors", 1.0),
             ("RateLimitExceeded", 1.0),
+            ("RateLimiterFailures", 2.0),
             ("ActiveSessions", 3.0),
             ("TotalListeners", 40.0),
             ("Connections", 43.0),

@@ -67,7 +67,7 @@ const VERIFYING: &[Handler] = &[Authorizer, Refresh];
 const ADMITTING: &[Handler] = &[Connection, Refresh];
 
 /// Every variable, in the order in which people read about them. A duration is a number with `ms`,
-/// `s`, `m` or `h`; a count or duration of 0 turns the thing off.
+/// `s`, `m` or `h`; a count or duration of 0 turns the thing off, but for a session's life.
 pub static TABLE: &[Setting] = &[
     row("HANDLER", ALL, None, "Which function this is"),
     row("LOG", ALL, Some("info"), "What is logged: error, warn, info or debug"),
@@ -297,6 +297,12 @@ impl Values {
         self.parse(name, "a duration, such as 1500ms, 90s, 100m or 2h", span)
     }
 
+    /// A span without which nothing would live.
+    fn life(&self, name: &'static str) -> Result<Millis, SettingsError> {
+        let above_zero = |text: &str| span(text).filter(|span| !span.is_zero());
+        self.parse(name, "a duration above 0, such as 100m or 2h", above_zero)
+    }
+
     fn issuer(&self) -> Issuer {
         let audiences = self.text("OIDC_AUDIENCE");
         let audiences = audiences.split(',').map(str::trim).filter(|name| !name.is_empty());
@@ -323,7 +329,7 @@ impl Values {
         let beats = self.count("RATE_LIMIT_HEARTBEATS_PER_MIN")?;
         Ok(Limits {
             max_listeners: self.count("MAX_LISTENERS_PER_SESSION")?,
-            session_max_duration: self.span("SESSION_MAX_DURATION")?,
+            session_max_duration: self.life("SESSION_MAX_DURATION")?,
             speaker_grace: self.span("SPEAKER_GRACE")?,
             connection_refresh: self.span("CONNECTION_REFRESH")?,
             // The warning is of the end: where there is none, there is nothing to warn of.

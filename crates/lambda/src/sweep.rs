@@ -1,11 +1,9 @@
 //! The sweep, every minute: what no event tells.
 
-use std::collections::HashMap;
-
 use ambo_app::ports::StoreFault;
 use ambo_core::event::Departure;
 use ambo_core::notice::{EndReason, Status};
-use ambo_core::rules::{OfSession, StatusPulse, Wanted};
+use ambo_core::rules::{OfSession, UpdateReason, Wanted};
 use ambo_core::{Audience, Connection, ConnectionId, Millis, Notice, Role, Tidings};
 use futures_util::stream::{self, StreamExt as _};
 
@@ -95,18 +93,9 @@ impl Rolls {
         if !is_whole {
             return;
         }
-        self.forget_pulses(context);
         let tell = |speaker: &Connection| self.tell_speaker(context, speaker.clone());
         let all = self.speakers.iter().map(tell);
         stream::iter(all).for_each_concurrent(IN_FLIGHT, |told| told).await;
-    }
-
-    /// Pulses are kept of the sessions that are there.
-    fn forget_pulses(&self, context: &Context) {
-        let mut pulses = context.pulses.lock();
-        let here: HashMap<_, _> =
-            self.speakers.iter().map(|speaker| (&speaker.session, ())).collect();
-        pulses.retain(|session, _| here.contains_key(session));
     }
 
     async fn tell_speaker(&self, context: &Context, speaker: Connection) {
@@ -116,22 +105,9 @@ impl Rolls {
         let Some(session) = seen.session.filter(|found| found.is_spoken_by(&speaker.id)) else {
             return;
         };
-        let now = context.clock.now();
-        let status = Status::of(&session, seen.languages, now);
-        let due = {
-            let mut pulses = context.pulses.lock();
-            let pulse = pulses
-                .entry(speaker.session.clone())
-                .or_insert_with(|| StatusPulse::new(session.created_at));
-            let due = pulse.due(&status, now);
-            if due.is_some() {
-                pulse.told(&status, now);
-            }
-            due
-        };
-        if let Some(reason) = due {
-            status::tell(context, &speaker.id, &status, reason).await;
-        }
+        let status = Status::of(&session, seen.languages, context.clock.now());
+        // Whatever else may have changed, no sweep knows what another one told.
+        status::tell(context, &speaker.id, &status, UpdateReason::Periodic).await;
     }
 }
 

@@ -151,3 +151,11 @@ async fn limits_are_kept_by_address_and_user() {
     world.clock.advance(Millis::from_mins(60));
     assert_eq!(world.knock("ann/3", Some("ann"), &CREATE).await["statusCode"], 200);
 }
+
+#[tokio::test]
+async fn a_limit_that_cannot_be_asked_lets_pass_and_is_counted() {
+    let world = World::with(&[("RATE_LIMITS_TABLE", "nowhere")]).await;
+    world.knock("ann", Some("ann"), &CREATE).await;
+    assert_eq!(world.take_orders().len(), 1, "she is let in");
+    assert_eq!(world.metric("RateLimiterFailures"), [1.0, 1.0], "of the connect, of the session");
+}

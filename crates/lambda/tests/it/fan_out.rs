@@ -75,7 +75,7 @@ async fn one_slow_listener_delays_nobody() {
     };
     let ((), others) = tokio::join!(end, watch);
     let all = start.elapsed();
-    assert!(others + Duration::from_secs(1) < all, "others {others:?}, all {all:?}");
+    assert!(others + Duration::from_millis(500) < all, "others {others:?}, all {all:?}");
     assert!(all < Duration::from_secs(5), "a post that hangs is given up: {all:?}");
 }
 

@@ -66,6 +66,9 @@ fn what_is_missing_or_malformed_is_named() {
         let given = [&PLACES[..], &[("SPEAKER_GRACE", bad)]].concat();
         assert_eq!(read(&given).is_err(), !bad.is_empty(), "{bad:?}");
     }
+    let stillborn = [&[("HANDLER", "heartbeat")], &PLACES[1..], &[("SESSION_MAX_DURATION", "0s")]];
+    let error = read(&stillborn.concat()).unwrap_err().to_string();
+    assert_eq!(error, "SESSION_MAX_DURATION must be a duration above 0, such as 100m or 2h");
     for (good, expected) in [("0", 0), ("0s", 0), ("5m", 300_000), ("2h", 7_200_000)] {
         let given = [&PLACES[..], &[("HEARTBEAT_TIMEOUT", good)]].concat();
         assert_eq!(read(&given).unwrap().limits.heartbeat_timeout, Millis(expected));

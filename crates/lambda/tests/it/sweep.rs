@@ -125,6 +125,7 @@ async fn the_sweep_counts_and_tells_speakers_who_listens() {
     };
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0]["languageDistribution"], json!({ "de": 1, "es": 1 }));
+    assert_eq!(told[0]["updateReason"], "periodic", "both languages were news when they came");
     world.clock.advance(Millis::from_secs(30));
     world.sweep().await;
     let asked = world.stub.asked.lock().clone();
