@@ -210,8 +210,12 @@ def test_haproxy_takes_its_configuration(tmp_path):
     both = tmp_path / "ambo.pem"
     both.write_text(certificate.read_text() + key.read_text())
     text = (DEPLOY / "haproxy.cfg").read_text().replace("/etc/haproxy/ambo.pem", str(both))
+    # The socket that the guide asks is commented out, and there to be used.
+    guide = (DEPLOY.parent / "docs/operations.md").read_text()
+    asked = re.search(r"socat stdio (\S+)", guide).group(1)
+    assert f"#stats socket {asked} " in text
     path = tmp_path / "haproxy.cfg"
-    path.write_text(text)
+    path.write_text(text.replace("#stats socket", "stats socket"))
     code, said = run("haproxy", "-c", "-f", path)
     assert code == 0, said
     assert "[WARNING]" not in said
