@@ -3,6 +3,7 @@
 use ambo_server::settings::{self, Settings, Sources};
 use ambo_server::{Clock, Server, logging};
 use clap::ArgMatches;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -19,6 +20,8 @@ pub async fn run(matches: &ArgMatches) -> Result<(), Trouble> {
     if is_demo {
         Demo::check(&settings)?;
     }
+    // Where it fails, the log says so once the files are used up.
+    let _ = raise_file_limit();
     let server = Server::start(&settings, Clock::system()).await?;
     let demo = if is_demo { Some(Demo::start(&server, &settings).await?) } else { None };
     let mut signals = Signals::listen()?;
@@ -33,6 +36,13 @@ pub async fn run(matches: &ArgMatches) -> Result<(), Trouble> {
         demo.end().await;
     }
     Ok(server.stop(signals.hurry(begun)).await?)
+}
+
+/// Lets this process open as many files as it may. Each connection is one, and shells and
+/// containers begin with 1,024 of them: whoever needs more is to ask.
+fn raise_file_limit() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
 }
 
 /// What a drain began with.
@@ -82,5 +92,19 @@ fn log<'a>(settings: &'a Settings, sources: &Sources, is_demo: bool) -> &'a str 
         "warn"
     } else {
         &settings.log
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_may_open_all_files_that_it_is_granted() {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        // One less is as good a limit as 1,024, and leaves the tests beside this one alone.
+        setrlimit(Resource::RLIMIT_NOFILE, most - 1, most).unwrap();
+        raise_file_limit().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (most, most));
     }
 }
