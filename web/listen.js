@@ -150,7 +150,7 @@ class Listening {
     const socket = new WebSocket(url, ['ambo.v1']);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#heard(socket, data);
-    socket.onclose = ({ code }) => this.#closed(socket, code);
+    socket.onclose = ({ code, reason }) => this.#closed(socket, code, reason);
     setTimeout(() => socket.isAnswered || socket.close(), CONNECT_LIMIT);
     return socket;
   }
@@ -189,6 +189,8 @@ class Listening {
     error: ({ code, message }, socket) => {
       const mayPass = /^(RATE_LIMIT|INTERNAL|SESSION_FULL|SERVICE)/.test(code);
       if (socket === this.#second) socket.close();
+      // A refresh has moved this member, but its answer was lost.
+      else if (code === 'CONNECTION_NOT_FOUND') this.#lost(socket);
       else if (!socket.isAnswered && !(mayPass && this.#isJoined)) this.stop(message);
     },
   };
@@ -228,12 +230,13 @@ class Listening {
     else this.#socket.send('{"action":"heartbeat"}');
   }
 
-  #closed(socket, code) {
+  #closed(socket, code, reason) {
+    const isOver = code === 1000 && reason !== 'superseded';
     if (socket === this.#second) {
       this.#second = null;
       this.#later(() => { if (this.#token) this.#second ??= this.#open(); });
     } else if (socket === this.#socket) {
-      if (socket.isAnswered && code === 1000) this.stop('The server has closed the connection.');
+      if (socket.isAnswered && isOver) this.stop('The server has closed the connection.');
       else if (!this.#isJoined) this.stop('The server cannot be reached. Please try again.');
       else this.#lost(socket);
     }

@@ -83,6 +83,16 @@ export function closedBy(reason) {
 }
 
 /**
+ * Whether the server has surely done nothing of what it was asked for. After a fault of its own,
+ * or without its answer, nobody knows.
+ *
+ * @param {Failure} failure
+ */
+export function hasChangedNothing({ kind, status = 500 }) {
+  return kind === 'noToken' || (kind === 'refused' && status >= 400 && status < 500);
+}
+
+/**
  * Whether trying again is pointless: a refusal of class 4xx, but for "too many requests", or a
  * close that means the same.
  *

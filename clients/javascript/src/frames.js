@@ -92,15 +92,18 @@ export class Frames {
     /** @param {Entry} entry */
     const isUnheard = ({ sequence }) =>
       sequence === undefined || last === undefined || sequence > last;
-    while (this.#line[0] && !isUnheard(this.#line[0])) this.#pop(0);
-    this.#sent = 0;
+    const unheard = this.#line.findIndex(isUnheard);
+    this.#sent = unheard < 0 ? this.#line.length : unheard;
+    // What was heard a moment ago may yet be lost with the server.
+    this.confirm(now);
     // The configuration may be older than all that is kept; its number is lower then, and right.
     const configuration = this.#configuration;
     if (configuration && isUnheard(configuration) && !this.#line.includes(configuration)) {
       this.#bytes += configuration.frame.payload.length;
-      this.#line.unshift(configuration);
+      this.#line.splice(this.#sent, 0, configuration);
     }
-    return this.#line.filter((entry) => entry.sequence !== undefined).length;
+    const waiting = this.#line.slice(this.#sent);
+    return waiting.filter((entry) => entry.sequence !== undefined).length;
   }
 
   /**

@@ -44,28 +44,37 @@ import * as speak from './machine/speak.js';
 
 /**
  * What only a speaker has. `state` is what the server says, `wish` what the user wants and the
- * server has not confirmed, `told` the last status that the user was told.
+ * server has not confirmed, `unanswered` are commands that it has not yet answered (until it has,
+ * its word is on older wishes), `told` is the last status that the user was told.
  *
  * @typedef {{ language: string, qualityTier?: string, frames: Frames, state: BroadcastState,
- *   wish: { isPaused?: boolean, isMuted?: boolean }, asksStatus: boolean,
+ *   wish: { isPaused?: Steering, isMuted?: Steering }, unanswered: number, asksStatus: boolean,
  *   told: string, toldAt: number }} Speaking
  */
 
+/** @typedef {{ isOn: boolean, message?: string }} Steering */
+
 /**
  * What only a listener has. `target` is what the user wants to hear, `confirmed` what the server
- * has agreed to.
+ * has agreed to, `told` what it was last asked for on the present connection; nothing after a
+ * refusal.
  *
- * @typedef {{ target: string, confirmed?: string, refreshToken?: string, order: Order }} Hearing
+ * @typedef {{ target: string, confirmed?: string, told?: string, refreshToken?: string,
+ *   order: Order }} Hearing
  */
 
-/** @typedef {{ socket: number, framing: Framing, canPing: boolean, until: number }} Opening */
+/**
+ * A socket whose first message is awaited; `framing` is known when the handshake is done.
+ *
+ * @typedef {{ socket: number, framing?: Framing, canPing: boolean, until: number }} Opening
+ */
 
 /** @typedef {{ answer: string, at: number, isOurs: boolean }} Question */
 
 /**
  * The connection that serves. `inFlight` are frames that the shell has not yet written, `asked`
- * what the server has not yet answered. `mayBeSuperseded`: a second socket was opened beside it, so
- * the member may have moved there although no answer came.
+ * what the server has not yet answered. `mayBeSuperseded`: a second socket came to nothing, but the
+ * member may have moved there although no answer came.
  *
  * @typedef {{ socket: number, framing: Framing, canPing: boolean, since: number, pulse: Pulse,
  *   inFlight: number, asked: Question[], mayBeSuperseded: boolean }} Up
@@ -82,9 +91,16 @@ import * as speak from './machine/speak.js';
 
 /**
  * The second socket of a refresh. After a refusal that would be the same again, the first socket
- * serves until it is closed. `notBefore` is what the server asked for.
+ * serves until it is closed. `notBefore` ends a wait that nothing cuts short.
  *
- * @typedef {{ backoff: Backoff, opening?: Opening, until?: number, notBefore?: number }} Refresh
+ * @typedef {{ backoff: Backoff, opening?: Opening, until?: number, notBefore: number }} Refresh
+ */
+
+/**
+ * The session is to be ended by its speaker: `until` is for what is still to be said, and once the
+ * server was told, `answerBy` for its answer.
+ *
+ * @typedef {{ reason?: string, until: number, answerBy?: number }} Leaving
  */
 
 /** All was said; for a speaker's serving connection it ends the session. */
@@ -116,7 +132,7 @@ export class Machine {
     this.backoff = new Backoff();
     /** @internal @type {number | undefined} When the connection was lost that is not back yet. */
     this.lostAt = undefined;
-    /** @internal @type {{ reason?: string, isTold: boolean, until: number } | undefined} */
+    /** @internal @type {Leaving | undefined} */
     this.leaving = undefined;
     /** @internal */
     this.sockets = 0;
@@ -144,6 +160,15 @@ export class Machine {
   }
 
   /**
+   * Whether the server may have moved the member away from the connection that serves.
+   *
+   * @internal
+   */
+  get mayBeSuperseded() {
+    return !!this.refresh?.opening || !!this.up?.mayBeSuperseded;
+  }
+
+  /**
    * Takes an input and tells what is to be done for it, in this order.
    *
    * @param {Input} input
@@ -156,8 +181,9 @@ export class Machine {
     this.now = Math.max(this.now, now);
     this.random = random;
     take(this, input);
-    connect.lookAtTheLink(this);
+    // First the refresh: what becomes of a lost link depends on it.
     refresh.lookAtTheRefresh(this);
+    connect.lookAtTheLink(this);
     speak.lookAtTheEnd(this);
     speak.speak(this);
     const effects = this.effects;
@@ -178,7 +204,7 @@ export class Machine {
       this.up?.pulse.deadline(this.timing),
       link.at === 'down' ? link.retryAt : undefined,
       this.refresh?.opening?.until ?? this.refresh?.until,
-      this.leaving?.until,
+      this.leaving?.answerBy ?? this.leaving?.until,
       speak.speechDeadline(this),
     ].filter((time) => time !== undefined);
     return times.length > 0 ? Math.min(...times) : undefined;
@@ -223,10 +249,24 @@ export class Machine {
    */
   finish(closed) {
     if (this.up) this.effects.push({ type: 'close', socket: this.up.socket, code: NORMAL });
-    if (this.opening) this.effects.push({ type: 'abort', socket: this.opening.socket });
-    refresh.dropRefresh(this);
+    for (const attempt of [this.opening, this.refresh?.opening]) {
+      if (attempt) this.#dropAttempt(attempt, closed);
+    }
+    this.refresh = undefined;
     this.link = { at: 'done' };
     this.deliver('closed', closed);
+  }
+
+  /**
+   * The server may have moved the member to a socket that has not said so yet: who leaves by wish
+   * says it there too, or a speaker would be awaited.
+   *
+   * @param {Opening} attempt
+   * @param {Closed} closed
+   */
+  #dropAttempt({ socket, framing }, { why }) {
+    if (why === 'left' && framing) this.effects.push({ type: 'close', socket, code: NORMAL });
+    else this.effects.push({ type: 'abort', socket });
   }
 }
 

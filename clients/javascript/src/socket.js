@@ -32,6 +32,9 @@ import { connectUrl, SUBPROTOCOL } from './wire.js';
 const ABANDONED = 4000;
 const SUSPENDED = 4001;
 
+/** The longest that a timer can wait. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** How often a stalled socket is asked whether it has written. */
 const WRITTEN_EVERY = 50;
 
@@ -214,7 +217,7 @@ export class Shell {
         this.#timerAt = Infinity;
         this.input({ type: 'tick' });
       },
-      Math.max(0, Math.ceil(at - performance.now())),
+      Math.min(LONGEST_TIMER, Math.max(0, Math.ceil(at - performance.now()))),
     );
   }
 

@@ -114,6 +114,34 @@ describe('a world', () => {
     }
   });
 
+  it('in which the end falls into a refresh is over, after the last word', () => {
+    for (let seed = 701; seed <= 1_000; seed += 1) {
+      const world = new World(seed);
+      const speaker = world.add(SPEAKER);
+      world.runUntil(1_000);
+      const listener = world.add(LISTENER);
+      world.runUntil(2_000);
+      world.age(speaker.current);
+      const frames = Math.ceil(world.between(1, 25));
+      for (let n = 1; n <= frames; n += 1)
+        world.at(2_000 + n * FRAME, () => say(world, speaker, 'audio', n));
+      world.at(2_000 + frames * FRAME, () => world.tell(speaker, { type: 'end' }));
+      // Half of the time a line of the speaker breaks, too, and sometimes nobody hears of it.
+      world.at(2_000 + world.between(0, 1_000), () => {
+        const line = world.pick(world.lines().filter(({ isSpeaker }) => isSpeaker));
+        if (line && seed % 4 === 0) world.cut(line, 1006);
+        else if (line && seed % 4 === 1) line.isDark = true;
+      });
+      world.runUntil(45_000);
+      // Not by the close frame of one who has waited in vain.
+      assert.equal(world.server.ended, 'endSession', `seed ${seed}`);
+      assert.equal(heard(listener).length, frames, `seed ${seed}`);
+      const whys = [speaker, listener].map(({ events }) => events.at(-1).detail.why);
+      // Whose answer was lost comes back to a session that is over, as it was meant to be.
+      assert.match(whys.join(), /^(ended|left),ended$/, `seed ${seed}`);
+    }
+  });
+
   it('in which lines break now and then loses nothing', () => {
     for (let seed = 101; seed <= 100 + RUNS; seed += 1) {
       const run = talk(seed, (world, from, until) => {

@@ -40,15 +40,21 @@ def test_a_refresh_is_tried_again_after_1_2_4_up_to_30_s() -> None:
 
 @pytest.mark.parametrize(("failures", "most"), [(0, 1), (1, 2), (4, 16), (5, 30), (90, 30)])
 def test_a_loss_is_waited_out_with_full_jitter(failures: int, most: int) -> None:
-    waits = [Backoff(failures).after_loss(None, TIMING, Dice(seed)) for seed in range(200)]
+    long = 60 * 60_000
+    waits = [Backoff(failures).after_loss(None, long, TIMING, Dice(seed)) for seed in range(200)]
     assert max(waits) <= most * 1_000
     assert len({wait // (most * 250) for wait in waits}) >= 4, "the whole span is used"
 
 
 def test_what_the_server_asks_for_is_obeyed() -> None:
     for seed in range(100):
-        assert 12_000 <= Backoff().after_loss(12_000, TIMING, Dice(seed)) <= 13_000
+        assert 12_000 <= Backoff().after_loss(12_000, 0, TIMING, Dice(seed)) <= 13_000
     assert Backoff().after_failed_refresh(12_000, TIMING) == 12_000
+
+
+def test_one_that_was_gone_for_a_moment_is_soon_back() -> None:
+    waits = [Backoff(9).after_loss(None, 1_500, TIMING, Dice(seed)) for seed in range(200)]
+    assert max(waits) <= TIMING.first_retry + 1_500
 
 
 @pytest.mark.parametrize(
@@ -121,14 +127,14 @@ def test_dice_fall_as_in_the_other_clients() -> None:
 
 def run_pulse(until: int, answers: bool) -> list[tuple[int, Due]]:
     dice, log = Dice(1), []
-    pulse = Pulse(0, TIMING, dice)
+    pulse = Pulse(0, TIMING.ping_after, TIMING, dice)
     while (now := pulse.deadline(TIMING)) <= until:
         while due := pulse.due(now, TIMING, dice):
             log.append((now, due))
             if due is Due.LOST:
                 return log
             if due is Due.PING and answers:
-                pulse.ponged(now, TIMING)
+                pulse.ponged(now)
     return log
 
 
@@ -147,7 +153,7 @@ def test_a_server_that_answers_is_never_lost_and_hears_a_beat_every_half_minute(
 
 def test_after_a_sleep_of_ours_the_server_is_asked_first() -> None:
     dice = Dice(1)
-    pulse = Pulse(0, TIMING, dice)
+    pulse = Pulse(0, TIMING.ping_after, TIMING, dice)
     dues = [pulse.due(600_000, TIMING, dice) for _ in range(3)]
     assert dues == [Due.BEAT, Due.PING, None]
 

@@ -4,7 +4,9 @@ import { Backoff } from '../backoff.js';
 import { closeReason, closeSentence, comesBack } from '../close.js';
 import { closedBy, isFinal, unreachable } from '../failure.js';
 import { Pulse } from '../pulse.js';
+import { languageIsRefused } from './hear.js';
 import { refreshFailed } from './refresh.js';
+import { tellTheEndAgain } from './speak.js';
 
 /** @import { Failure } from '../failure.js' */
 /** @import { Input } from '../input.js' */
@@ -28,7 +30,7 @@ export function open(m) {
   m.sockets += 1;
   const socket = m.sockets;
   m.effects.push({ type: 'open', socket, query: query(m), wantsToken: !!m.speaking });
-  return { socket, framing: 'json', canPing: false, until: m.now + m.timing.connectLimit };
+  return { socket, canPing: false, until: m.now + m.timing.connectLimit };
 }
 
 /**
@@ -68,7 +70,7 @@ export function opened(m, { socket, framing, canPing }) {
  * @param {Machine} m
  * @param {Opening} opening
  */
-export function goUp(m, { socket, framing, canPing }) {
+export function goUp(m, { socket, framing = 'json', canPing }) {
   const { pingAfter, confirmAfter } = m.timing;
   // Pings are cheap, and their answers tell a speaker what need not be sent again.
   const silence = m.speaking && canPing ? Math.min(pingAfter, confirmAfter) : pingAfter;
@@ -183,7 +185,7 @@ export function closed(m, socket, code, text) {
  * @param {import('../close.js').CloseReason} reason
  */
 function isOurDoing(m, reason) {
-  return reason === 'superseded' && !!m.up?.mayBeSuperseded;
+  return reason === 'superseded' && m.mayBeSuperseded;
 }
 
 /**
@@ -211,6 +213,8 @@ export function attemptFailed(m, failure) {
   // Only what was up once can be lost.
   if (m.lostAt === undefined) {
     m.finish({ why: 'failed', message: failure.message, failure });
+  } else if (languageIsRefused(m, failure)) {
+    wait(m, failure);
   } else if (isFinal(failure) && m.leaving) {
     m.finish(LEFT);
   } else if (isFinal(failure) || m.now >= m.lostAt + m.timing.reconnectLimit) {
@@ -233,6 +237,7 @@ export const LEFT = { why: 'left', message: 'as you wished' };
 export function lost(m, failure) {
   if (m.up && m.now >= m.up.since + m.timing.steadyAfter) m.backoff = new Backoff();
   m.lostAt ??= m.now;
+  tellTheEndAgain(m);
   const second = m.refresh?.opening;
   m.refresh = undefined;
   if (second) {
@@ -270,9 +275,7 @@ export function leave(m) {
 export function wake(m) {
   const { link, refresh, up } = m;
   if (link.at === 'down') link.retryAt = Math.max(m.now, link.notBefore);
-  if (refresh?.until !== undefined && refresh.notBefore !== undefined) {
-    refresh.until = Math.max(m.now, refresh.notBefore);
-  }
+  if (refresh?.until !== undefined) refresh.until = Math.max(m.now, refresh.notBefore);
   up?.pulse.doubt(m.now);
 }
 

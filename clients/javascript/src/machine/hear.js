@@ -3,6 +3,7 @@
 import { fromBase64 } from '../wire.js';
 import { ask } from './connect.js';
 
+/** @import { Failure, ServerError } from '../failure.js' */
 /** @import { Machine, Question } from '../machine.js' */
 /** @import { AudioFrame, ServerMessage } from '../wire.js' */
 
@@ -44,7 +45,8 @@ export function changeLanguage(m, target) {
  */
 export function tellLanguage(m) {
   const { up, hearing } = m;
-  if (!up || !hearing || hearing.confirmed === hearing.target) return;
+  if (!up || !hearing || hearing.told === hearing.target) return;
+  hearing.told = hearing.target;
   const message = { action: 'changeLanguage', targetLanguage: hearing.target };
   ask(m, up, 'languageChanged', message, { isOurs: false });
 }
@@ -58,24 +60,51 @@ export function tellLanguage(m) {
  */
 export function languageChanged(m, targetLanguage, question) {
   const isNew = m.hearing?.confirmed !== targetLanguage;
-  if (m.hearing) m.hearing.confirmed = targetLanguage;
+  if (m.hearing) {
+    m.hearing.confirmed = targetLanguage;
+    // The answer to the last question holds, whatever became of those before.
+    if ((m.hearing.told ?? targetLanguage) === targetLanguage) m.hearing.target = targetLanguage;
+  }
   if (isNew || !question?.isOurs) m.deliver('languageChanged', { targetLanguage });
 }
 
 /**
+ * What a new connection was made with.
+ *
  * @param {Machine} m
- * @param {string} targetLanguage
+ * @param {string | undefined} targetLanguage
  */
 export function languageAgreed(m, targetLanguage) {
-  if (m.hearing) m.hearing.confirmed = targetLanguage;
+  if (m.hearing) m.hearing.confirmed = m.hearing.told = targetLanguage;
   tellLanguage(m);
 }
 
 /**
- * The server would not; what it agreed to last holds.
+ * The server would not; what it agreed to last holds. A language that was refused when the user
+ * wanted another one already changes nothing. Tells whether there was one to forget.
  *
  * @param {Machine} m
+ * @param {ServerError} error
  */
-export function forgetTarget(m) {
-  if (m.hearing?.confirmed) m.hearing.target = m.hearing.confirmed;
+export function forgetTarget({ hearing }, { details }) {
+  if (!hearing?.confirmed || hearing.confirmed === hearing.target) return false;
+  if ((details?.['languageCode'] ?? hearing.target) !== hearing.target) return false;
+  hearing.target = hearing.confirmed;
+  hearing.told = undefined;
+  return true;
+}
+
+/**
+ * Whether a connection was refused only for a language that was wished for meanwhile. Then the one
+ * that is heard holds, as it would have on an open connection.
+ *
+ * @param {Machine} m
+ * @param {Failure} failure
+ */
+export function languageIsRefused(m, { error }) {
+  const isLanguage =
+    error?.code === 'UNSUPPORTED_LANGUAGE' || error?.details?.['field'] === 'targetLanguage';
+  if (!error || !isLanguage || !forgetTarget(m, error)) return false;
+  m.deliver('error', error);
+  return true;
 }

@@ -63,14 +63,22 @@ export function ponged(m, socket) {
  * @returns {Question | undefined}
  */
 function answered(m, answer) {
-  const asked = m.up?.asked ?? [];
-  const at = asked.findIndex((question) => question.answer === answer);
-  if (at < 0) return undefined;
-  const [question] = asked.splice(at, 1);
+  const question = takeQuestion(m, answer);
   // On a superseded connection the server answers pings, and throws audio away.
-  const isMember = answer !== 'pong' || !m.up?.mayBeSuperseded;
+  const isMember = answer !== 'pong' || !m.mayBeSuperseded;
   if (question && isMember) m.speaking?.frames.confirm(question.at);
   return question;
+}
+
+/**
+ * @param {Machine} m
+ * @param {string} answer
+ * @returns {Question | undefined}
+ */
+function takeQuestion(m, answer) {
+  const asked = m.up?.asked ?? [];
+  const at = asked.findIndex((question) => question.answer === answer);
+  return at < 0 ? undefined : asked.splice(at, 1)[0];
 }
 
 /**
@@ -133,6 +141,7 @@ function welcome(m, opening, message) {
     m.deliver('sessionJoined', { sessionId, sourceLanguage, targetLanguage, state });
     languageAgreed(m, targetLanguage);
   } else {
+    if (isFirst && m.speaking) m.speaking.state = state ?? m.speaking.state;
     const resumed = resume(m, message);
     if (isFirst) m.deliver('sessionTaken', { sessionId, sourceLanguage, state });
     else m.deliver('reconnected', resumed);
@@ -205,14 +214,18 @@ function refused(m, error) {
   const operation = error.details?.['operation'];
   if (error.code === 'CONNECTION_NOT_FOUND') return recordLost(m);
   if (error.code === 'RATE_LIMIT_EXCEEDED' && operation === 'heartbeat') {
-    // A refused heartbeat was a sign of life all the same.
-    answered(m, 'heartbeatAck');
+    // A refused heartbeat was a sign of life all the same, and of nothing more.
+    takeQuestion(m, 'heartbeatAck');
     return undefined;
+  }
+  // It was a frame, and no wish.
+  if (error.code === 'RATE_LIMIT_EXCEEDED' && operation === 'audio') {
+    return m.deliver('error', error);
   }
   // Which question it answers is not said: the answers that come are the user's from here on.
   if (m.up) m.up.asked = m.up.asked.filter(({ answer }) => /Ack|pong/.test(answer));
   forgetWishes(m);
-  forgetTarget(m);
+  forgetTarget(m, error);
   return m.deliver('error', error);
 }
 

@@ -1,10 +1,10 @@
 /** Moving to a new connection while the old one serves. */
 
 import { Backoff } from '../backoff.js';
-import { closedBy, isFinal } from '../failure.js';
+import { closedBy, hasChangedNothing, isFinal } from '../failure.js';
 import { goUp, lost, open, question, unanswered } from './connect.js';
-import { askAgain, tellDropped, tellWishes } from './speak.js';
-import { tellLanguage } from './hear.js';
+import { languageAgreed, languageIsRefused } from './hear.js';
+import { awaitTheMove, tellDropped, tellWishes } from './speak.js';
 
 /** @import { Failure } from '../failure.js' */
 /** @import { Resumed } from '../event.js' */
@@ -22,13 +22,7 @@ export function refreshRequired(m, reason, token) {
   if (m.hearing && token !== undefined) m.hearing.refreshToken = token;
   if (m.refresh) return;
   m.deliver('refreshing', { reason });
-  m.refresh = { backoff: new Backoff(), opening: openSecond(m) };
-}
-
-/** @param {Machine} m */
-function openSecond(m) {
-  if (m.up) m.up.mayBeSuperseded = true;
-  return open(m);
+  m.refresh = { backoff: new Backoff(), opening: open(m), notBefore: m.now };
 }
 
 /**
@@ -39,13 +33,16 @@ function openSecond(m) {
  * @param {Machine} m
  */
 export function recordLost(m) {
-  if (m.up?.mayBeSuperseded && !m.refresh?.opening) {
+  // Most likely the server has moved the member already, and its answer is on the way.
+  if (m.refresh?.opening) return awaitTheMove(m);
+  if (m.up?.mayBeSuperseded) {
     // It was a refresh of our own, and only its answer was lost.
     m.effects.push({ type: 'abort', socket: m.up.socket });
     return lost(m, closedBy('superseded'));
   }
   if (m.hearing) refreshRequired(m, 'recordLost');
-  m.refresh ??= { backoff: new Backoff(), until: m.now + m.timing.supersedeLimit };
+  const until = m.now + m.timing.supersedeLimit;
+  m.refresh ??= { backoff: new Backoff(), until, notBefore: until };
   return undefined;
 }
 
@@ -74,19 +71,22 @@ export function switchOver(m, complete) {
 export function resume(m, complete) {
   const { speaking, hearing } = m;
   if (speaking) {
-    speaking.state = complete['broadcastState'] ?? speaking.state;
+    const was = speaking.state;
+    const state = complete['broadcastState'] ?? was;
+    speaking.state = state;
     const dropped = speaking.frames.trim(m.now, m.timing);
     const last = complete['lastSequence'];
     const replayed = speaking.frames.rewind(last, m.now, m.timing);
     tellDropped(m, dropped);
+    // The answer to a command may have been lost with the connection.
+    const isNews = state.isPaused !== was.isPaused || state.isMuted !== was.isMuted;
+    if (isNews) m.deliver('state', state);
     tellWishes(m);
-    askAgain(m);
     return { replayed };
   }
   if (hearing) {
     hearing.refreshToken = undefined;
-    hearing.confirmed = complete['targetLanguage'] ?? hearing.confirmed;
-    tellLanguage(m);
+    languageAgreed(m, complete['targetLanguage'] ?? hearing.confirmed);
   }
   return { replayed: complete['replayed'] ?? 0 };
 }
@@ -100,15 +100,17 @@ export function refreshFailed(m, failure) {
   m.refresh.opening = undefined;
   m.refresh.until = undefined;
   m.refresh.notBefore = m.now + (failure.retryAfter ?? 0);
-  if (isFinal(failure)) {
+  if (isFinal(failure) && !languageIsRefused(m, failure)) {
     m.deliver('refreshFailed', { failure });
     return;
   }
   const retryIn = m.refresh.backoff.afterFailedRefresh(failure.retryAfter, m.timing);
   m.refresh.until = m.now + retryIn;
   m.deliver('refreshFailed', { failure, retryIn });
+  if (hasChangedNothing(failure) || !m.up) return;
   // Perhaps only the answer was lost. That of the old connection tells.
-  if (failure.kind !== 'refused' && m.up) question(m, m.up);
+  m.up.mayBeSuperseded = true;
+  question(m, m.up);
 }
 
 /** @param {Machine} m */
@@ -119,13 +121,6 @@ export function lookAtTheRefresh(m) {
     refreshFailed(m, unanswered(m));
   } else if (refresh && !refresh.opening && refresh.until !== undefined && refresh.until <= m.now) {
     refresh.until = undefined;
-    refresh.opening = openSecond(m);
+    refresh.opening = open(m);
   }
-}
-
-/** @param {Machine} m */
-export function dropRefresh(m) {
-  const opening = m.refresh?.opening;
-  if (opening) m.effects.push({ type: 'abort', socket: opening.socket });
-  m.refresh = undefined;
 }

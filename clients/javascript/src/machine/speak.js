@@ -15,8 +15,17 @@ import { ask, LEFT } from './connect.js';
  */
 export function speaking({ sourceLanguage: language, qualityTier }) {
   const state = { isPaused: false, isMuted: false, lastStateChange: 0 };
-  const frames = new Frames();
-  return { language, qualityTier, frames, state, wish: {}, asksStatus: false, told: '', toldAt: 0 };
+  return {
+    language,
+    qualityTier,
+    frames: new Frames(),
+    state,
+    wish: {},
+    unanswered: 0,
+    asksStatus: false,
+    told: '',
+    toldAt: 0,
+  };
 }
 
 /**
@@ -25,7 +34,8 @@ export function speaking({ sourceLanguage: language, qualityTier }) {
  * @param {Speaking} speaking
  */
 function wantsAudio({ state, wish }) {
-  return !(wish.isPaused ?? state.isPaused) && !(wish.isMuted ?? state.isMuted);
+  const isPaused = wish.isPaused?.isOn ?? state.isPaused;
+  return !isPaused && !(wish.isMuted?.isOn ?? state.isMuted);
 }
 
 /**
@@ -46,7 +56,6 @@ function maySpeak(speaking) {
 export function beginToSpeak(m) {
   m.speaking?.frames.rewind(undefined, m.now, m.timing);
   tellWishes(m);
-  askAgain(m);
 }
 
 /**
@@ -56,7 +65,8 @@ export function beginToSpeak(m) {
  * @param {string} sourceLanguage
  */
 export function floorIs(m, sourceLanguage) {
-  if (m.speaking) m.speaking.language = sourceLanguage;
+  // What is no language could not be put into a frame.
+  if (m.speaking && /^[a-z]{2}$/.test(sourceLanguage)) m.speaking.language = sourceLanguage;
 }
 
 /**
@@ -111,8 +121,9 @@ export function speechDeadline({ speaking, up, timing }) {
 export function control(m, control, message) {
   const { speaking } = m;
   if (!speaking) return;
-  if (control === 'pause' || control === 'resume') speaking.wish.isPaused = control === 'pause';
-  else speaking.wish.isMuted = control === 'mute';
+  const steering = { isOn: control === 'pause' || control === 'mute', message };
+  if (control === 'pause' || control === 'resume') speaking.wish.isPaused = steering;
+  else speaking.wish.isMuted = steering;
   if (!wantsAudio(speaking)) tellDropped(m, speaking.frames.forgetWaiting());
   tellControl(m, control, message);
 }
@@ -125,7 +136,9 @@ export function control(m, control, message) {
  * @param {string} [message]
  */
 function tellControl(m, command, message) {
-  if (m.up) m.tell(m.up, { action: 'controlSession', command, message });
+  if (!m.speaking || !m.up) return;
+  m.speaking.unanswered += 1;
+  m.tell(m.up, { action: 'controlSession', command, message });
 }
 
 /**
@@ -136,13 +149,32 @@ function tellControl(m, command, message) {
 export function tellWishes(m) {
   const { speaking } = m;
   if (!speaking) return;
+  speaking.unanswered = 0;
   confirmWishes(speaking);
   const { isPaused, isMuted } = speaking.wish;
-  if (isPaused !== undefined) tellControl(m, isPaused ? 'pause' : 'resume');
-  if (isMuted !== undefined) tellControl(m, isMuted ? 'mute' : 'unmute');
-  // What was told on the connection before may not have arrived: it was lost, or it had been
-  // superseded already.
-  if (m.leaving) m.leaving.isTold = false;
+  if (isPaused) tellControl(m, isPaused.isOn ? 'pause' : 'resume', isPaused.message);
+  if (isMuted) tellControl(m, isMuted.isOn ? 'mute' : 'unmute', isMuted.message);
+  askAgain(m);
+  tellTheEndAgain(m);
+}
+
+/**
+ * What was told on a connection that is gone may not have arrived: it was lost, or the connection
+ * had been superseded already.
+ *
+ * @param {Machine} m
+ */
+export function tellTheEndAgain({ leaving }) {
+  if (leaving) leaving.answerBy = undefined;
+}
+
+/**
+ * The connection on which the end was told is superseded, so no answer will come on it.
+ *
+ * @param {Machine} m
+ */
+export function awaitTheMove({ leaving }) {
+  if (leaving?.answerBy) leaving.answerBy = Math.max(leaving.answerBy, leaving.until);
 }
 
 /**
@@ -154,15 +186,16 @@ export function tellWishes(m) {
 export function stateChanged(m, state) {
   if (m.speaking) {
     m.speaking.state = state;
-    confirmWishes(m.speaking);
+    m.speaking.unanswered = Math.max(0, m.speaking.unanswered - 1);
+    if (m.speaking.unanswered === 0) confirmWishes(m.speaking);
   }
   m.deliver('state', state);
 }
 
 /** @param {Speaking} speaking */
 function confirmWishes({ state, wish }) {
-  if (wish.isPaused === state.isPaused) delete wish.isPaused;
-  if (wish.isMuted === state.isMuted) delete wish.isMuted;
+  if (wish.isPaused?.isOn === state.isPaused) delete wish.isPaused;
+  if (wish.isMuted?.isOn === state.isMuted) delete wish.isMuted;
 }
 
 /**
@@ -171,7 +204,7 @@ function confirmWishes({ state, wish }) {
  * @param {Machine} m
  */
 export function forgetWishes(m) {
-  if (m.speaking) m.speaking.wish = {};
+  if (m.speaking) Object.assign(m.speaking, { wish: {}, unanswered: 0 });
 }
 
 /** @param {Machine} m */
@@ -185,7 +218,7 @@ export function askStatus(m) {
  *
  * @param {Machine} m
  */
-export function askAgain(m) {
+function askAgain(m) {
   if (!m.up || !m.speaking?.asksStatus) return;
   ask(m, m.up, 'sessionStatus', { action: 'getSessionStatus' }, { isOurs: false });
 }
@@ -196,16 +229,15 @@ export function askAgain(m) {
  */
 export function end(m, reason) {
   if (m.hearing) m.finish(LEFT);
-  else m.leaving ??= { reason, isTold: false, until: m.now + m.timing.queueSpan };
+  else m.leaving ??= { reason, until: m.now + m.timing.queueSpan };
 }
 
 /** @param {Machine} m */
 function endWhenAllIsSaid(m) {
   const { speaking, up, leaving } = m;
-  if (!speaking || !up || !leaving || leaving.isTold) return;
+  if (!speaking || !up || !leaving || leaving.answerBy !== undefined) return;
   if (!speaking.frames.isDrained && maySpeak(speaking)) return;
-  leaving.isTold = true;
-  leaving.until = m.now + m.timing.endLimit;
+  leaving.answerBy = m.now + m.timing.endLimit;
   m.tell(up, { action: 'endSession', reason: leaving.reason });
 }
 
@@ -215,7 +247,8 @@ function endWhenAllIsSaid(m) {
  * @param {Machine} m
  */
 export function lookAtTheEnd(m) {
-  if (m.leaving && m.leaving.until <= m.now) m.finish(LEFT);
+  const { leaving } = m;
+  if (leaving && (leaving.answerBy ?? leaving.until) <= m.now) m.finish(LEFT);
 }
 
 /**

@@ -73,7 +73,7 @@ export class World {
     if (effect.type === 'deliver') return void member.events.push(effect.event);
     if (effect.type === 'open') return this.#open(member, effect);
     const line = member.lines.get(effect.socket);
-    if (effect.type === 'close') this.#up(line, () => this.#drop(line));
+    if (effect.type === 'close') this.#up(line, () => this.#close(line));
     else if (effect.type === 'abort') this.#up(line, () => this.#drop(line));
     else if (effect.type === 'ping') this.#up(line, () => this.#down(line, { type: 'pong' }));
     else this.#up(line, () => this.#receive(line, effect.text ?? effect.data));
@@ -113,6 +113,8 @@ export class World {
   }
 
   #welcome(line) {
+    if (this.server.ended) return this.#refuse(line, 'SESSION_NOT_FOUND');
+    line.member.current = line;
     const { action, role, targetLanguage, lastSequence } = line.query;
     const { last, history, configuration } = this.server;
     const common = { sessionId: SESSION, sourceLanguage: 'en', broadcastState: STATE };
@@ -140,17 +142,20 @@ export class World {
   }
 
   #receive(line, data) {
+    const { server } = this;
+    const isMember = line.member.current === line && !server.ended;
     if (typeof data === 'string') {
-      if (JSON.parse(data).action === 'heartbeat') this.#say(line, { type: 'heartbeatAck' });
-      if (JSON.parse(data).action === 'changeLanguage') {
+      const { action } = JSON.parse(data);
+      if (!isMember) this.#refuse(line, 'CONNECTION_NOT_FOUND');
+      else if (action === 'heartbeat') this.#say(line, { type: 'heartbeatAck' });
+      else if (action === 'endSession') this.#end(action);
+      else if (action === 'changeLanguage') {
         this.#say(line, { type: 'languageChanged', targetLanguage: 'es' });
       }
       return;
     }
-    const { server } = this;
     const { sequence, kind } = parseFrame(data);
-    const isCurrent = [...this.#lines].filter(({ isSpeaker }) => isSpeaker).at(-1) === line;
-    if (!isCurrent || sequence <= server.last) return;
+    if (!isMember || sequence <= server.last) return;
     server.last = sequence;
     if (kind === 'configuration') server.configuration = data;
     server.history = server.history.filter(({ at }) => at > this.now - HISTORY);
@@ -180,6 +185,24 @@ export class World {
 
   #say(line, message) {
     this.#down(line, { type: 'text', text: JSON.stringify(message) });
+  }
+
+  #refuse(line, code) {
+    this.#say(line, { type: 'error', code, message: 'no' });
+  }
+
+  /** Who speaks ends the session by going. */
+  #close(line) {
+    if (line.isSpeaker && line.member.current === line) this.#end('close');
+    this.#drop(line);
+  }
+
+  #end(how) {
+    if (this.server.ended) return;
+    this.server.ended = how;
+    for (const line of this.#lines) {
+      this.#say(line, { type: 'sessionEnded', reason: 'speakerEnded', message: 'over' });
+    }
   }
 
   #drop(line) {

@@ -14,13 +14,14 @@ class Backoff:
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
 
-    def after_loss(self, retry_after: int | None, timing: Timing, dice: Dice) -> int:
+    def after_loss(self, retry_after: int | None, away: int, timing: Timing, dice: Dice) -> int:
         """The wait before coming back: anything up to 1, 2, 4 … 30 s ("full jitter").
 
-        So the listeners of a hall do not come back together. What the server asked for is
-        obeyed, and spread by the first retry.
+        So the listeners of a hall do not come back together. It is not much longer than it has
+        been `away`, since a server that was gone for a moment is soon back. What the server asked
+        for is obeyed, and spread by the first retry.
         """
-        wait = dice.up_to(self._ladder(timing))
+        wait = dice.up_to(min(self._ladder(timing), timing.first_retry + away))
         if retry_after is None:
             return wait
         return max(wait, retry_after + dice.up_to(timing.first_retry))

@@ -133,7 +133,7 @@ class Refreshing:
     """The server asked for a new connection, and one is being made. The old one still serves."""
 
     reason: str
-    """`age` or `drain`."""
+    """`age` or `drain`; or `recordLost`, when the server does not know the old one any more."""
 
 
 @dataclass(frozen=True)

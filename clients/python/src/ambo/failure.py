@@ -106,6 +106,16 @@ class NoToken:
 Failure = Union[Unreachable, Refused, ClosedEarly, NoToken]
 
 
+def has_changed_nothing(failure: Failure) -> bool:
+    """Whether the server has surely done nothing of what it was asked for.
+
+    After a fault of its own, or without its answer, nobody knows.
+    """
+    if isinstance(failure, Refused):
+        return 400 <= failure.status < 500
+    return isinstance(failure, NoToken)
+
+
 def is_final(failure: Failure) -> bool:
     """Whether trying again is pointless.
 

@@ -20,23 +20,25 @@ class Due(Enum):
 class Pulse:
     """The heartbeats and pings of one connection."""
 
-    def __init__(self, now: int, timing: Timing, dice: Dice) -> None:
+    def __init__(self, now: int, ping_after: int, timing: Timing, dice: Dice) -> None:
         self._next_beat = _beat_after(now, timing, dice)
         # The server's bucket of heartbeats, as we know it, in ms of the time between two.
         self._beats = timing.heartbeats_at_once * timing.heartbeat
         self._beats_at = now
+        # Silence of the server after which it is pinged.
+        self._ping_after = ping_after
         self._heard_at = now
-        self._ping_at = now + timing.ping_after
+        self._ping_at = now + ping_after
         self._pinged_at: int | None = None
 
-    def heard(self, now: int, timing: Timing) -> None:
+    def heard(self, now: int) -> None:
         """Something came from the server."""
         self._heard_at = now
-        self._ping_at = now + timing.ping_after
+        self._ping_at = now + self._ping_after
 
-    def ponged(self, now: int, timing: Timing) -> int | None:
+    def ponged(self, now: int) -> int | None:
         """A pong came; tells when its ping was sent."""
-        self.heard(now, timing)
+        self.heard(now)
         pinged_at, self._pinged_at = self._pinged_at, None
         return pinged_at
 

@@ -97,7 +97,10 @@ class Speaker(Client):
         self._steer(input.Control.UNMUTE, message)
 
     def status(self) -> None:
-        """Asks who listens; the event `Status` answers."""
+        """Asks who listens; the event `Status` answers.
+
+        Without a connection it comes when there is one again.
+        """
         self._command(input.AskStatus())
 
     async def end(self, reason: str | None = None) -> event.Why:

@@ -23,6 +23,9 @@ class Timing:
     """Silence of the server after which it is pinged."""
     pong_limit: int = 5_000
     """Time for the pong. With `ping_after` it makes the 10 s in which a dead line is noticed."""
+    confirm_after: int = 2_000
+    """A speaker's `ping_after`: a pong tells what has arrived, and the less is kept, the sooner a
+    speaker has caught up after a server was killed."""
     connect_limit: int = 10_000
     """Time for a connection to be made and answered, TLS and all."""
     first_retry: int = 1_000

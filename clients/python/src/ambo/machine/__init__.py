@@ -54,8 +54,9 @@ class Machine:
         member.now = max(member.now, now)
         member.dice = Dice(entropy)
         _take(member, given)
-        connect.look_at_the_link(member)
+        # First the refresh: what becomes of a lost link depends on it.
         refresh.look_at_the_refresh(member)
+        connect.look_at_the_link(member)
         speak.look_at_the_end(member)
         speak.speak(member)
         effects, member.effects = member.effects, []
@@ -77,7 +78,7 @@ class Machine:
         if member.refresh and isinstance(member.refresh.stage, (Opening, Waiting)):
             times.append(member.refresh.stage.until)
         if member.leaving:
-            times.append(member.leaving.until)
+            times.append(member.leaving.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property

@@ -8,7 +8,7 @@ from ambo.close import Close, CloseReason
 from ambo.event import ByServer, Left, NoConnection, ReconnectFailed, Reconnecting
 from ambo.failure import ClosedEarly, Failure, Unreachable, is_final, retry_after
 from ambo.input import Framing
-from ambo.machine import refresh
+from ambo.machine import hear, refresh, speak
 from ambo.machine.member import (
     Down,
     Idle,
@@ -65,8 +65,12 @@ def opened(member: Member, socket: int, framing: Framing) -> None:
 
 def go_up(member: Member, opening: Opening) -> None:
     """The server has answered: the connection serves from now on."""
-    pulse = Pulse(member.now, member.timing, member.dice)
-    member.link = Up(opening.socket, opening.framing, member.now, pulse)
+    timing, ping_after = member.timing, member.timing.ping_after
+    if isinstance(member.part, Speaking):
+        ping_after = min(ping_after, timing.confirm_after)
+    pulse = Pulse(member.now, ping_after, timing, member.dice)
+    framing = opening.framing or Framing.JSON
+    member.link = Up(opening.socket, framing, member.now, pulse)
     member.lost_at = None
 
 
@@ -88,8 +92,7 @@ def closed(member: Member, socket: int, code: int | None, reason: str) -> None:
 
 def _superseded_itself(member: Member, close: Close) -> bool:
     """Whether it was an attempt of our own that took this connection's place, and was lost."""
-    may_be = isinstance(member.link, Up) and member.link.may_be_superseded
-    return may_be and close.reason is CloseReason.SUPERSEDED
+    return close.reason is CloseReason.SUPERSEDED and member.may_be_superseded
 
 
 def failed(member: Member, socket: int, failure: Failure) -> None:
@@ -114,6 +117,8 @@ def attempt_failed(member: Member, failure: Failure) -> None:
     # Only what was up once can be lost.
     if member.lost_at is None:
         _finish_without_link(member, NoConnection(failure))
+    elif hear.language_is_refused(member, failure):
+        _wait(member, failure)
     elif final and member.leaving:
         _finish_without_link(member, Left())
     elif final or member.now >= member.lost_at + member.timing.reconnect_limit:
@@ -130,6 +135,7 @@ def lost(member: Member, failure: Failure) -> None:
         member.backoff = Backoff()
     if member.lost_at is None:
         member.lost_at = member.now
+    speak.tell_the_end_again(member)
     # The second socket of a refresh is on its way to the same end.
     second, member.refresh = member.refresh, None
     if second and isinstance(second.stage, Opening):
@@ -141,9 +147,10 @@ def lost(member: Member, failure: Failure) -> None:
 
 def _wait(member: Member, failure: Failure) -> None:
     asked = retry_after(failure)
-    retry_in = member.backoff.after_loss(asked, member.timing, member.dice)
+    away = member.now - (member.now if member.lost_at is None else member.lost_at)
+    retry_in = member.backoff.after_loss(asked, away, member.timing, member.dice)
     member.deliver(Reconnecting(failure, member.backoff.failures, retry_in))
-    member.link = Down(member.now + retry_in)
+    member.link = Down(member.now + retry_in, not_before=member.now + (asked or 0))
 
 
 def _finish_without_link(member: Member, why: NoConnection | Left) -> None:
@@ -158,12 +165,14 @@ def leave(member: Member) -> None:
 
 def wake(member: Member) -> None:
     """The network has changed: waits are over, and a line that looks alive must prove it."""
+    # What the server asked for is obeyed all the same.
     if isinstance(member.link, Down):
-        member.link.retry_at = member.now
+        member.link.retry_at = max(member.now, member.link.not_before)
     elif isinstance(member.link, Up):
         member.link.pulse.doubt(member.now)
     if member.refresh and isinstance(member.refresh.stage, Waiting):
-        member.refresh.stage.until = member.now
+        stage = member.refresh.stage
+        stage.until = max(member.now, stage.not_before)
 
 
 def look_at_the_link(member: Member) -> None:

@@ -10,7 +10,7 @@ from ambo import effect
 from ambo.backoff import Backoff
 from ambo.close import NORMAL
 from ambo.dice import Dice
-from ambo.event import Closed, Event, State, Why
+from ambo.event import Closed, Event, Left, State, Why
 from ambo.frames import Frames
 from ambo.input import Framing
 from ambo.order import Order
@@ -43,6 +43,15 @@ Role = Union[SpeakerRole, ListenerRole]
 
 
 @dataclass
+class Steering:
+    """What the user wants of the broadcast."""
+
+    is_on: bool
+    words: str | None
+    """For the listeners."""
+
+
+@dataclass
 class Speaking:
     """What only a speaker has."""
 
@@ -51,15 +60,19 @@ class Speaking:
     frames: Frames = field(default_factory=Frames)
     state: State = field(default_factory=State)
     """What the server says."""
-    wants_paused: bool | None = None
+    wants_paused: Steering | None = None
     """What the user wants and the server has not confirmed."""
-    wants_muted: bool | None = None
+    wants_muted: Steering | None = None
+    unanswered: int = 0
+    """Commands the server has not yet answered. Until it has, its word is on older wishes."""
+    asks_status: bool = False
+    """The user wants to know who listens, and was not told since."""
 
     @property
     def wants_audio(self) -> bool:
         """Whether audio will flow once the server has caught up with the wishes."""
-        paused = self.state.is_paused if self.wants_paused is None else self.wants_paused
-        muted = self.state.is_muted if self.wants_muted is None else self.wants_muted
+        paused = self.wants_paused.is_on if self.wants_paused else self.state.is_paused
+        muted = self.wants_muted.is_on if self.wants_muted else self.state.is_muted
         return not paused and not muted
 
     @property
@@ -79,6 +92,8 @@ class Hearing:
     """What the user wants to hear."""
     confirmed: str | None = None
     """What the server has agreed to."""
+    told: str | None = None
+    """What it was last asked for on the present connection; `None` after a refusal."""
     refresh_token: str | None = None
     order: Order = field(default_factory=Order)
 
@@ -94,7 +109,8 @@ class Opening:
 
     socket: int
     until: int
-    framing: Framing = Framing.JSON
+    framing: Framing | None = None
+    """`None` until the handshake is done."""
 
 
 @dataclass
@@ -108,8 +124,8 @@ class Up:
     in_flight: int = 0
     """Frames the shell has not yet written."""
     may_be_superseded: bool = False
-    """A second socket was opened beside this one. The server may have moved the member to it
-    though its answer never came; this one is superseded then, and what it carries is lost."""
+    """A second socket came to nothing, but the server may have moved the member to it, though its
+    answer never came; this one is superseded then, and what it carries is lost."""
 
 
 @dataclass
@@ -117,6 +133,8 @@ class Down:
     """Waiting to connect again."""
 
     retry_at: int
+    not_before: int
+    """What the server asked for."""
 
 
 @dataclass
@@ -132,6 +150,8 @@ class Waiting:
     """A refresh is tried again later."""
 
     until: int
+    not_before: int
+    """A wait that nothing cuts short."""
 
 
 @dataclass
@@ -153,7 +173,14 @@ class Leaving:
 
     reason: str | None
     until: int
-    is_told: bool = False
+    """For what is still to be said."""
+    answer_by: int | None = None
+    """Once the server was told: for its answer."""
+
+    @property
+    def deadline(self) -> int:
+        """When it is given up."""
+        return self.until if self.answer_by is None else self.answer_by
 
 
 class Origin(Enum):
@@ -196,6 +223,16 @@ class Member:
             return Origin.SECOND
         return Origin.FORMER
 
+    @property
+    def is_moving(self) -> bool:
+        """Whether a second socket waits for its first message."""
+        return self.refresh is not None and isinstance(self.refresh.stage, Opening)
+
+    @property
+    def may_be_superseded(self) -> bool:
+        """Whether the server may have moved the member away from the connection that serves."""
+        return self.is_moving or (isinstance(self.link, Up) and self.link.may_be_superseded)
+
     def deliver(self, event: Event) -> None:
         """Tells the user."""
         self.effects.append(effect.Deliver(event))
@@ -213,13 +250,16 @@ class Member:
         link, self.link = self.link, Done()
         if isinstance(link, Up):
             self.effects.append(effect.Close(link.socket, NORMAL))
-        elif isinstance(link, Opening):
-            self.abort(link.socket)
-        self.drop_refresh()
+        refresh, self.refresh = self.refresh, None
+        for attempt in (link, refresh.stage if refresh else None):
+            if isinstance(attempt, Opening):
+                self._drop_attempt(attempt, why)
         self.deliver(Closed(why))
 
-    def drop_refresh(self) -> None:
-        """Gives the second socket up."""
-        refresh, self.refresh = self.refresh, None
-        if refresh and isinstance(refresh.stage, Opening):
-            self.abort(refresh.stage.socket)
+    def _drop_attempt(self, attempt: Opening, why: Why) -> None:
+        # The server may have moved the member to a socket that has not said so yet: who leaves by
+        # wish says it there too, or a speaker would be awaited.
+        if isinstance(why, Left) and attempt.framing is not None:
+            self.effects.append(effect.Close(attempt.socket, NORMAL))
+        else:
+            self.abort(attempt.socket)

@@ -40,9 +40,9 @@ def ponged(member: Member, socket: int) -> None:
     link = member.link
     if not isinstance(link, Up) or link.socket != socket:
         return
-    pinged_at = link.pulse.ponged(member.now, member.timing)
+    pinged_at = link.pulse.ponged(member.now)
     # On a superseded connection the server answers pings, and throws audio away.
-    if isinstance(member.part, Speaking) and pinged_at is not None and not link.may_be_superseded:
+    if pinged_at is not None and not member.may_be_superseded and isinstance(member.part, Speaking):
         member.part.frames.confirm(pinged_at)
 
 
@@ -54,7 +54,7 @@ def written(member: Member, socket: int, frames: int) -> None:
 
 def _heard(member: Member, socket: int) -> None:
     if isinstance(member.link, Up) and member.link.socket == socket:
-        member.link.pulse.heard(member.now, member.timing)
+        member.link.pulse.heard(member.now)
 
 
 def _first_message(member: Member, opening: Opening, said: Message) -> None:
@@ -77,18 +77,21 @@ def _welcome(member: Member, opening: Opening, said: Message) -> None:
             member.session = said.session_id
             part.frames.rewind(None, member.now, member.timing)
             member.deliver(said)
+            speak.tell_wishes(member)
     elif isinstance(said, event.SessionJoined):
         if isinstance(part, Hearing) and said.session_id == member.session:
             connect.go_up(member, opening)
-            part.confirmed = said.target_language
-            hear.tell_language(member)
+            part.confirmed = part.told = said.target_language
             member.deliver(said)
+            hear.tell_language(member)
     elif isinstance(said, RefreshComplete) and _is_ours(member, said):
         is_first = member.lost_at is None
         connect.go_up(member, opening)
         if isinstance(part, Speaking) and is_language(said.source_language):
             # The session was there already and has its own language.
             part.language = said.source_language
+        if isinstance(part, Speaking) and is_first:
+            part.state = said.state or part.state
         replayed = refresh.resume(member, said)
         if is_first:
             taken = (said.session_id, said.source_language, said.state)
@@ -119,8 +122,11 @@ def _message(member: Member, said: Message) -> None:
         case RefreshRequired(reason, token):
             refresh.refresh_required(member, reason, token)
         case event.LanguageChanged(target):
-            if isinstance(member.part, Hearing):
-                member.part.confirmed = target
+            hear.language_changed(member, target)
+            member.deliver(said)
+        case event.Status():
+            if isinstance(member.part, Speaking):
+                member.part.asks_status = False
             member.deliver(said)
         case event.BroadcastState(state):
             speak.state_changed(member, state)
@@ -130,14 +136,7 @@ def _message(member: Member, said: Message) -> None:
             _ended(member, said)
         case event.Error(error):
             _refused(member, error)
-        case (
-            event.Warning()
-            | event.Status()
-            | event.Paused()
-            | event.Resumed()
-            | event.Muted()
-            | event.Unmuted()
-        ):
+        case event.Warning() | event.Paused() | event.Resumed() | event.Muted() | event.Unmuted():
             member.deliver(said)
         case _:
             # Replies to a connect come first or not at all; an ack is for the pulse.
@@ -146,13 +145,16 @@ def _message(member: Member, said: Message) -> None:
 
 def _refused(member: Member, error: ErrorBody) -> None:
     # A refused heartbeat was a sign of life all the same.
-    if error.code == "RATE_LIMIT_EXCEEDED" and error.details.get("operation") == "heartbeat":
+    limited = error.details.get("operation") if error.code == "RATE_LIMIT_EXCEEDED" else None
+    if limited == "heartbeat":
         return
     if error.code == "CONNECTION_NOT_FOUND":
         refresh.record_lost(member)
         return
-    speak.forget_wishes(member)
-    hear.forget_target(member)
+    # A frame is no wish.
+    if limited != "audio":
+        speak.forget_wishes(member)
+        hear.forget_target(member, error)
     member.deliver(event.Error(error))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ambo import effect
 from ambo.close import NORMAL, Close, CloseReason
-from ambo.event import Refreshed, RefreshFailed, Refreshing
-from ambo.failure import ClosedEarly, Failure, Refused, is_final, retry_after
+from ambo.event import BroadcastState, Refreshed, RefreshFailed, Refreshing
+from ambo.failure import ClosedEarly, Failure, has_changed_nothing, is_final, retry_after
 from ambo.machine import connect, hear, speak
 from ambo.machine.member import (
     Hearing,
@@ -27,13 +27,7 @@ def refresh_required(member: Member, reason: str, token: str | None) -> None:
     if member.refresh:
         return
     member.deliver(Refreshing(reason))
-    member.refresh = Refresh(_open_second(member))
-
-
-def _open_second(member: Member) -> Opening:
-    if isinstance(member.link, Up):
-        member.link.may_be_superseded = True
-    return connect.open_socket(member)
+    member.refresh = Refresh(connect.open_socket(member))
 
 
 def record_lost(member: Member) -> None:
@@ -42,16 +36,19 @@ def record_lost(member: Member) -> None:
     A speaker waits first: when another program has taken the session up, the server closes this
     connection as superseded, and it would be wrong to take the session back.
     """
-    link, refresh = member.link, member.refresh
-    is_moving = refresh is not None and isinstance(refresh.stage, Opening)
-    if isinstance(link, Up) and link.may_be_superseded and not is_moving:
+    link = member.link
+    if member.is_moving:
+        # Most likely the server has moved the member already, and its answer is on the way.
+        speak.await_the_move(member)
+    elif isinstance(link, Up) and link.may_be_superseded:
         # The answer to an attempt of our own was lost.
         member.abort(link.socket)
         connect.lost(member, ClosedEarly(Close(NORMAL, CloseReason.SUPERSEDED)))
     elif isinstance(member.part, Hearing):
         refresh_required(member, "recordLost", None)
-    elif refresh is None:
-        member.refresh = Refresh(Waiting(member.now + member.timing.supersede_limit))
+    elif member.refresh is None:
+        until = member.now + member.timing.supersede_limit
+        member.refresh = Refresh(Waiting(until, not_before=until))
 
 
 def switch(member: Member, complete: RefreshComplete) -> None:
@@ -69,13 +66,16 @@ def resume(member: Member, complete: RefreshComplete) -> int:
     """Takes up where the last connection stopped; tells how many frames are sent again."""
     part = member.part
     if isinstance(part, Speaking):
-        part.state = complete.state or part.state
+        was, part.state = part.state, complete.state or part.state
         speak.tell_dropped(member, part.frames.trim(member.now, member.timing))
         replayed = part.frames.rewind(complete.last_sequence, member.now, member.timing)
+        if (part.state.is_paused, part.state.is_muted) != (was.is_paused, was.is_muted):
+            # The answer to a command may have been lost with the connection.
+            member.deliver(BroadcastState(part.state))
         speak.tell_wishes(member)
         return replayed
     part.refresh_token = None
-    part.confirmed = complete.target_language or part.confirmed
+    part.confirmed = part.told = complete.target_language or part.confirmed
     hear.tell_language(member)
     return complete.replayed or 0
 
@@ -85,15 +85,17 @@ def refresh_failed(member: Member, failure: Failure) -> None:
     refresh = member.refresh
     if refresh is None:
         return
-    if is_final(failure):
+    if is_final(failure) and not hear.language_is_refused(member, failure):
         refresh.stage = NoMore()
         member.deliver(RefreshFailed(failure, None))
         return
-    wait = refresh.backoff.after_failed_refresh(retry_after(failure), member.timing)
-    refresh.stage = Waiting(member.now + wait)
+    asked = retry_after(failure)
+    wait = refresh.backoff.after_failed_refresh(asked, member.timing)
+    refresh.stage = Waiting(member.now + wait, not_before=member.now + (asked or 0))
     member.deliver(RefreshFailed(failure, wait))
     # Perhaps it is only the answer that was lost. The heartbeat's tells.
-    if not isinstance(failure, Refused) and isinstance(member.link, Up):
+    if not has_changed_nothing(failure) and isinstance(member.link, Up):
+        member.link.may_be_superseded = True
         connect.ask(member, member.link)
 
 
@@ -104,4 +106,4 @@ def look_at_the_refresh(member: Member) -> None:
         member.abort(stage.socket)
         refresh_failed(member, connect.unanswered(member))
     elif isinstance(stage, Waiting) and stage.until <= member.now and member.refresh:
-        member.refresh.stage = _open_second(member)
+        member.refresh.stage = connect.open_socket(member)

@@ -7,7 +7,7 @@ from ambo.event import BroadcastState, Dropped, Left, State
 from ambo.frame import AudioFrame, Kind
 from ambo.input import Control, Framing, Send
 from ambo.machine import connect
-from ambo.machine.member import Leaving, Member, Speaking, Up
+from ambo.machine.member import Leaving, Member, Speaking, Steering, Up
 
 
 def say(member: Member, frame: Send) -> None:
@@ -60,17 +60,18 @@ def control(member: Member, wish: Control, words: str | None) -> None:
     if not isinstance(part, Speaking):
         return
     if wish in (Control.PAUSE, Control.RESUME):
-        part.wants_paused = wish is Control.PAUSE
+        part.wants_paused = Steering(wish is Control.PAUSE, words)
     else:
-        part.wants_muted = wish is Control.MUTE
+        part.wants_muted = Steering(wish is Control.MUTE, words)
     if not part.wants_audio:
         tell_dropped(member, part.frames.forget_waiting())
-    _tell_control(member, wish, words)
+    _tell_control(member, part, wish, words)
 
 
-def _tell_control(member: Member, wish: Control, words: str | None) -> None:
+def _tell_control(member: Member, part: Speaking, wish: Control, words: str | None) -> None:
     # Without a connection the wish waits; it is told when there is one again.
     if isinstance(member.link, Up):
+        part.unanswered += 1
         text = wire.encode("controlSession", command=wish.value, message=words)
         member.send_text(member.link.socket, text)
 
@@ -80,29 +81,49 @@ def tell_wishes(member: Member) -> None:
     part = member.part
     if not isinstance(part, Speaking):
         return
+    part.unanswered = 0
     _confirm_wishes(part)
-    if part.wants_paused is not None:
-        _tell_control(member, Control.PAUSE if part.wants_paused else Control.RESUME, None)
-    if part.wants_muted is not None:
-        _tell_control(member, Control.MUTE if part.wants_muted else Control.UNMUTE, None)
-    # What was told on the connection before may not have arrived: it was lost, or it had been
-    # superseded already.
+    if paused := part.wants_paused:
+        wish = Control.PAUSE if paused.is_on else Control.RESUME
+        _tell_control(member, part, wish, paused.words)
+    if muted := part.wants_muted:
+        wish = Control.MUTE if muted.is_on else Control.UNMUTE
+        _tell_control(member, part, wish, muted.words)
+    _ask_again(member, part)
+    tell_the_end_again(member)
+
+
+def tell_the_end_again(member: Member) -> None:
+    """What was told on a connection that is gone may not have arrived.
+
+    It was lost, or the connection had been superseded already.
+    """
     if member.leaving:
-        member.leaving.is_told = False
+        member.leaving.answer_by = None
+
+
+def await_the_move(member: Member) -> None:
+    """The connection on which the end was told is superseded: no answer will come on it."""
+    leaving = member.leaving
+    if leaving and leaving.answer_by is not None:
+        leaving.answer_by = max(leaving.answer_by, leaving.until)
 
 
 def state_changed(member: Member, state: State) -> None:
     """The server's word on the broadcast."""
-    if isinstance(member.part, Speaking):
-        member.part.state = state
-        _confirm_wishes(member.part)
+    part = member.part
+    if isinstance(part, Speaking):
+        part.state = state
+        part.unanswered = max(0, part.unanswered - 1)
+        if part.unanswered == 0:
+            _confirm_wishes(part)
     member.deliver(BroadcastState(state))
 
 
 def _confirm_wishes(part: Speaking) -> None:
-    if part.wants_paused == part.state.is_paused:
+    if part.wants_paused and part.wants_paused.is_on == part.state.is_paused:
         part.wants_paused = None
-    if part.wants_muted == part.state.is_muted:
+    if part.wants_muted and part.wants_muted.is_on == part.state.is_muted:
         part.wants_muted = None
 
 
@@ -110,11 +131,19 @@ def forget_wishes(member: Member) -> None:
     """The server would not; what it said last holds."""
     if isinstance(member.part, Speaking):
         member.part.wants_paused = member.part.wants_muted = None
+        member.part.unanswered = 0
 
 
 def ask_status(member: Member) -> None:
     """The user asks who listens."""
-    if isinstance(member.part, Speaking) and isinstance(member.link, Up):
+    if isinstance(member.part, Speaking):
+        member.part.asks_status = True
+        _ask_again(member, member.part)
+
+
+def _ask_again(member: Member, part: Speaking) -> None:
+    # Without a connection, the next one is asked.
+    if part.asks_status and isinstance(member.link, Up):
         member.send_text(member.link.socket, wire.encode("getSessionStatus"))
 
 
@@ -128,18 +157,17 @@ def end(member: Member, reason: str | None) -> None:
 
 def _end_when_all_is_said(member: Member, part: Speaking, link: Up) -> None:
     leaving = member.leaving
-    if leaving is None or leaving.is_told:
+    if leaving is None or leaving.answer_by is not None:
         return
     if part.frames.is_drained or not part.may_speak:
-        leaving.is_told = True
-        leaving.until = member.now + member.timing.end_limit
+        leaving.answer_by = member.now + member.timing.end_limit
         text = wire.encode("endSession", reason=leaving.reason)
         member.send_text(link.socket, text)
 
 
 def look_at_the_end(member: Member) -> None:
     """When the server does not answer, the close frame ends the session."""
-    if member.leaving and member.leaving.until <= member.now:
+    if member.leaving and member.leaving.deadline <= member.now:
         member.finish(Left())
 
 
