@@ -169,12 +169,12 @@ impl Engine {
     /// A connection of its own for publish and subscribe: to the master, or to any server of a
     /// cluster, which pass messages on to each other. It does not come back by itself.
     pub async fn pubsub(&self) -> Result<PubSub, StoreFault> {
-        let limit = self.0.settings.call_timeout * 2;
+        let limit = self.0.settings.call_timeout;
         let opened = match &self.0.route {
             Route::Line(line) => {
-                in_time(limit, async { line.client().await?.get_async_pubsub().await }).await
+                in_time(limit * 2, async { line.client().await?.get_async_pubsub().await }).await
             }
-            Route::Cluster(_, clients) => in_time(limit, any_pubsub(clients)).await,
+            Route::Cluster(_, clients) => any_pubsub(clients, limit).await,
         };
         settled(opened, &self.0.address)
     }
@@ -281,13 +281,15 @@ fn clients(settings: &RedisSettings) -> RedisResult<Vec<Client>> {
     settings.nodes.iter().map(|node| crate::line::client(settings, node)).collect()
 }
 
-async fn any_pubsub(clients: &[Client]) -> RedisResult<PubSub> {
-    let mut last = None;
+/// The first server that answers. Each has its own time, so that one that hangs bars no other.
+async fn any_pubsub(clients: &[Client], limit: Duration) -> Result<PubSub, Failed> {
+    let none = (redis::ErrorKind::ClusterConnectionNotFound, "no server");
+    let mut last = Failed::By(none.into());
     for client in clients {
-        match client.get_async_pubsub().await {
+        match in_time(limit, client.get_async_pubsub()).await {
             Ok(pubsub) => return Ok(pubsub),
-            Err(error) => last = Some(error),
+            Err(failed) => last = failed,
         }
     }
-    Err(last.unwrap_or_else(|| (redis::ErrorKind::ClusterConnectionNotFound, "no server").into()))
+    Err(last)
 }

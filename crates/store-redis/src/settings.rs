@@ -62,9 +62,15 @@ pub enum SettingsError {
     /// A cluster has one database only.
     #[error("a cluster has no numbered databases: the store's URL must end after its servers")]
     Database,
-    /// A parameter that is not known.
-    #[error("the store's URL has an unknown parameter {0:?}; there are ca_file, sentinel_password")]
-    Parameter(String),
+    /// A character in the login that ends it too early, wherever the rest would lead.
+    #[error("a %, /, ? or # in the user or password of the store's URL must be percent-encoded")]
+    Login,
+    /// A parameter that is not known. It may be the rest of a password, so it is not shown.
+    #[error(
+        "the store's URL has an unknown parameter; there are ca_file, sentinel_password; a ? in \
+         a password must be percent-encoded"
+    )]
+    Parameter,
     /// A prefix that would break keys.
     #[error("a key prefix has 1 to 64 visible ASCII characters, and no braces")]
     Prefix,
@@ -84,6 +90,9 @@ impl RedisSettings {
             Some((login, places)) => (format!("{login}@"), places),
             None => (String::new(), rest),
         };
+        if login.contains(['/', '#']) {
+            return Err(SettingsError::Login);
+        }
         let (hosts, path) = places.split_once('/').unwrap_or((places, ""));
         let parameters = Parameters::parse(query)?;
         let (shape, database) = match shape {
@@ -201,7 +210,7 @@ impl Parameters {
             match &*name {
                 "ca_file" => parameters.ca_file = Some(PathBuf::from(&*value)),
                 "sentinel_password" => parameters.sentinel_password = Some(value.into_owned()),
-                _ => return Err(SettingsError::Parameter(name.into_owned())),
+                _ => return Err(SettingsError::Parameter),
             }
         }
         Ok(parameters)
@@ -243,7 +252,15 @@ mod tests {
         assert_eq!(password.as_deref(), Some("s+"));
         let shown = format!("{settings:?}");
         assert!(!shown.contains("ss,w") && !shown.contains("ann"), "{shown}");
-        for wrong in ["redis://ann:secret@", "redis://ann:secret@a:port", "redis://:secret@a/x"] {
+        for wrong in [
+            "redis://ann:secret@",
+            "redis://ann:secret@a:port",
+            "redis://:secret@a/x",
+            "redis://ann:a?secret@a",
+            "redis://ann:a?secret=b@a",
+            "redis://ann:1/secret@a",
+            "redis://ann:1#secret@a",
+        ] {
             let error = RedisSettings::parse(wrong).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
         }
@@ -260,9 +277,11 @@ mod tests {
             ("redis+cluster://a,,b", SettingsError::Hosts),
             ("redis://a:x", SettingsError::Host("a:x".into())),
             ("redis://a/one", SettingsError::Host("a/one".into())),
+            ("redis://ann:1#x@a", SettingsError::Login),
+            ("redis://ann:1/x@a", SettingsError::Login),
             ("redis+sentinel://a", SettingsError::Master),
             ("redis+cluster://a/1", SettingsError::Database),
-            ("redis://a?cafile=x", SettingsError::Parameter("cafile".into())),
+            ("redis://a?cafile=x", SettingsError::Parameter),
         ] {
             assert_eq!(RedisSettings::parse(url).unwrap_err(), error, "{url}");
         }

@@ -41,8 +41,8 @@ const RETRY_AFTER: Millis = Millis::from_secs(1);
 /// How long following a topic may take; a connection that broke is made anew within that.
 const FOLLOW_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What a session was told: enough for a node that was away for minutes. Kept longer than the
-/// longest session lasts without being extended.
+/// What a session was told: enough for a node that was away for minutes. Who begins to follow
+/// later needs the last seconds only, and has the rest from the store.
 const NOTICES: Keep = Keep { entries: 200, ttl: Duration::from_secs(3 * 60 * 60) };
 
 /// What a node was told: more, since all its connections share it.

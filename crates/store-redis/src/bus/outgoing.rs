@@ -54,10 +54,17 @@ impl Post {
         matches!(self.kind, Kind::Audio(_))
     }
 
-    /// Tells whoever waits what became of it. Nobody need wait any more.
+    /// Tells whoever waits what became of it. Where nobody does, the log is told what is lost.
     pub(super) fn answer(self, result: Result<EntryId, StoreFault>) {
-        if let Kind::Notice { answer, .. } = self.kind {
-            let _ = answer.send(result);
+        let Kind::Notice { answer, .. } = self.kind else { return };
+        if let Err(Err(fault)) = answer.send(result) {
+            tracing::warn!(
+                component = "bus",
+                operation = "publish",
+                stream = self.stream,
+                error = %format_args!("{fault}: {}", fault.source),
+                "a notice to other nodes is lost"
+            );
         }
     }
 
@@ -82,6 +89,8 @@ struct Queue {
     lanes: HashMap<Box<str>, Lane>,
     /// Of what waits and what is under way.
     bytes: usize,
+    /// Of what is under way.
+    under_way: usize,
     /// Lanes that have something and have no batch under way.
     ready: VecDeque<Box<str>>,
     posts: u64,
@@ -135,7 +144,7 @@ impl Outgoing {
     /// The next batch that may be written.
     pub(super) fn take(&self) -> Option<Batch> {
         // What is under way cannot be dropped, so that it must be the smaller part.
-        self.queue.lock().take(BATCH_BYTES.min(self.bytes / 4))
+        self.queue.lock().take(self.bytes / 4)
     }
 
     /// Says that a lane's batch is done with, so that its next may be taken.
@@ -167,17 +176,20 @@ impl Outgoing {
 }
 
 impl Queue {
-    /// Throws away a lane's audio that has grown old, and its oldest until no more than so many
-    /// bytes wait. Says how many.
+    /// Throws away a lane's audio that has grown old, and the oldest of all lanes until no more
+    /// than so many bytes wait: one that cannot be written takes no other's room. Says how many.
     fn make_room(&mut self, lane: &str, bytes: usize, span: Duration) -> usize {
-        let Some(lane) = self.lanes.get_mut(lane) else { return 0 };
         let mut dropped = 0;
-        while let Some(oldest) = lane.audio.front() {
-            if self.bytes <= bytes && oldest.born.elapsed() <= span {
-                break;
+        if let Some(lane) = self.lanes.get_mut(lane) {
+            while lane.audio.front().is_some_and(|oldest| oldest.born.elapsed() > span) {
+                self.bytes -= lane.drop_oldest();
+                dropped += 1;
             }
-            self.bytes -= oldest.size();
-            lane.audio.pop_front();
+        }
+        while self.bytes > bytes {
+            let lanes = self.lanes.values_mut().filter(|lane| !lane.audio.is_empty());
+            let Some(lane) = lanes.min_by_key(|lane| number(&lane.audio)) else { break };
+            self.bytes -= lane.drop_oldest();
             dropped += 1;
         }
         dropped
@@ -198,22 +210,28 @@ impl Queue {
         }
     }
 
-    fn take(&mut self, most: usize) -> Option<Batch> {
+    /// A batch, if one is ready: of one post at least, and of no more than makes so many bytes
+    /// under way.
+    fn take(&mut self, bytes: usize) -> Option<Batch> {
         let name = self.ready.pop_front()?;
         let lane = self.lanes.get_mut(&name)?;
+        let most = BATCH_BYTES.min(bytes.saturating_sub(self.under_way));
         let (mut posts, mut bytes) = (Vec::new(), 0);
-        while posts.len() < BATCH_POSTS && bytes < most {
+        while posts.is_empty() || (posts.len() < BATCH_POSTS && bytes < most) {
             let Some(post) = lane.pop() else { break };
             bytes += post.size();
             posts.push(post);
         }
         lane.under_way = Some(bytes);
+        self.under_way += bytes;
         Some(Batch { lane: name, posts })
     }
 
     fn done(&mut self, name: &str) {
         let Some(lane) = self.lanes.get_mut(name) else { return };
-        self.bytes -= lane.under_way.take().unwrap_or_default();
+        let bytes = lane.under_way.take().unwrap_or_default();
+        self.bytes -= bytes;
+        self.under_way -= bytes;
         if lane.is_empty() {
             self.lanes.remove(name);
         } else {
@@ -229,13 +247,22 @@ impl Lane {
 
     /// What was pushed first.
     fn pop(&mut self) -> Option<Post> {
-        let number = |queue: &VecDeque<Post>| queue.front().map_or(u64::MAX, |post| post.number);
         if number(&self.audio) < number(&self.notices) {
             self.audio.pop_front()
         } else {
             self.notices.pop_front()
         }
     }
+
+    /// Throws away the oldest audio, and says how large it was.
+    fn drop_oldest(&mut self) -> usize {
+        self.audio.pop_front().map_or(0, |post| post.size())
+    }
+}
+
+/// The place of what waits longest.
+fn number(queue: &VecDeque<Post>) -> u64 {
+    queue.front().map_or(u64::MAX, |post| post.number)
 }
 
 /// Tells that there was no room for a post.
@@ -245,4 +272,42 @@ fn refuse(post: Post, counters: &BusCounters) {
     }
     let fault = "too much waits to be published, or the bus is closed";
     post.answer(Err(StoreFault::unavailable(RETRY_AFTER, fault)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_that_cannot_be_written_leave_room_for_others() {
+        let (counters, bytes) = (BusCounters::default(), 40_000);
+        let outgoing = Outgoing::new(bytes, Duration::from_secs(10));
+        let say = |lane: &str, number| {
+            let payload = Bytes::from_static(&[7; 100]);
+            outgoing.push(lane, lane.into(), payload, Kind::Audio(number), &counters);
+        };
+        let ill: Vec<_> = (0..20).map(|n| format!("ill{n}")).collect();
+        // Once with little under way, and once with as much as there may be.
+        for round in 0..2 {
+            for number in 0..20 {
+                ill.iter().for_each(|lane| say(lane, round * 20 + number));
+            }
+            while outgoing.take().is_some() {}
+            for number in 0..20 {
+                say("well", round * 20 + number);
+                let batch = outgoing.take().unwrap();
+                assert_eq!((&*batch.lane, batch.posts.len()), ("well", 1));
+                assert!(matches!(batch.posts[0].kind, Kind::Audio(it) if it % 20 == number));
+                outgoing.done("well");
+            }
+            assert!(outgoing.queue.lock().bytes <= bytes);
+            ill.iter().for_each(|lane| outgoing.done(lane));
+        }
+        // Nothing is lost count of.
+        while let Some(batch) = outgoing.take() {
+            outgoing.done(&batch.lane);
+        }
+        let queue = outgoing.queue.lock();
+        assert_eq!((queue.bytes, queue.under_way, queue.lanes.len()), (0, 0, 0));
+    }
 }

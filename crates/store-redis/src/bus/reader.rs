@@ -139,6 +139,10 @@ impl Reader {
                     }
                     Told::Broken(error) => {
                         warn!(?error, "the bus's connection is made anew");
+                        // An engine that refuses something refuses it again at once.
+                        if error.is_some_and(|error| error.code().is_some()) {
+                            tokio::time::sleep(PAUSE).await;
+                        }
                         return Ok(());
                     }
                 },

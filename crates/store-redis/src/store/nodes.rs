@@ -2,8 +2,12 @@
 
 use ambo_app::ports::StoreFault;
 use ambo_core::{Connection, ConnectionId, SessionId};
+use futures_util::future::try_join_all;
 
 use super::{LONGEST_LIFE, RedisStore, keys, row};
+
+/// So many sessions are asked for at the same time.
+const BATCH: usize = 256;
 
 /// The node that holds a connection: the part of its id before the first dot.
 pub(super) fn of(connection: &ConnectionId) -> Option<&str> {
@@ -19,11 +23,7 @@ impl RedisStore {
         after: Option<&SessionId>,
         limit: usize,
     ) -> Result<Vec<SessionId>, StoreFault> {
-        let mut list = redis::cmd("ZRANGE");
-        list.arg(keys::node(&self.engine, node)).arg(0).arg(-1);
-        let sessions: Vec<String> = self.engine.run(list).await?;
-        let mut sessions =
-            sessions.iter().map(|id| row::session_id(id)).collect::<Result<Vec<_>, _>>()?;
+        let mut sessions = self.noted(node).await?;
         sessions.retain(|id| after.is_none_or(|after| id > after));
         sessions.sort_unstable();
         sessions.truncate(limit);
@@ -39,6 +39,18 @@ impl RedisStore {
         let ids = self.member_ids(session).await?;
         let ids: Vec<_> = ids.into_iter().filter(|id| of(id) == Some(node)).collect();
         self.rows(session, &ids).await
+    }
+
+    /// Forgets those of a node's sessions that have ended. To be called from time to time, so that
+    /// what a node leaves when it dies is no more than what lived then.
+    pub async fn forget_ended(&self, node: &str) -> Result<(), StoreFault> {
+        for some in self.noted(node).await?.chunks(BATCH) {
+            let there = try_join_all(some.iter().map(|session| self.is_there(session))).await?;
+            for (session, _) in some.iter().zip(there).filter(|(_, is_there)| !is_there) {
+                self.unnote_one(node, session).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets which sessions a node held connections of, once it is gone for good.
@@ -69,9 +81,27 @@ impl RedisStore {
         nodes.sort_unstable();
         nodes.dedup();
         for node in nodes {
-            let keys = [keys::node(&self.engine, node)];
-            self.engine.invoke::<u8>(&self.steps.unnote, &keys, session.as_str()).await?;
+            self.unnote_one(node, session).await?;
         }
         Ok(())
+    }
+
+    async fn unnote_one(&self, node: &str, session: &SessionId) -> Result<(), StoreFault> {
+        let keys = [keys::node(&self.engine, node)];
+        self.engine.invoke::<u8>(&self.steps.unnote, &keys, session.as_str()).await.map(drop)
+    }
+
+    async fn noted(&self, node: &str) -> Result<Vec<SessionId>, StoreFault> {
+        let mut list = redis::cmd("ZRANGE");
+        list.arg(keys::node(&self.engine, node)).arg(0).arg(-1);
+        let sessions: Vec<String> = self.engine.run(list).await?;
+        sessions.iter().map(|id| row::session_id(id)).collect()
+    }
+
+    async fn is_there(&self, session: &SessionId) -> Result<bool, StoreFault> {
+        let [session, _, _] = keys::session(&self.engine, session);
+        let mut ask = redis::cmd("EXISTS");
+        ask.arg(session);
+        self.engine.run(ask).await
     }
 }

@@ -1,6 +1,6 @@
 //! The bus on a cluster of engines.
 
-use ambo_store_redis::{EntryId, Since};
+use ambo_store_redis::{EntryId, Since, Topic};
 use ambo_testkit::redis::RedisCluster;
 use bytes::Bytes;
 
@@ -44,4 +44,32 @@ async fn an_ill_server_holds_up_its_own_sessions_only() {
         let entry = within(node.next(), "a frame of the ill server").await;
         assert_eq!((entry.id, number(&entry)), (EntryId::of_sequence(2), 2));
     }
+}
+
+/// The server that a node hears on is the first; when it hangs, the node hears on another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_heard_on_a_server_that_hangs_hears_on_another() {
+    let cluster = RedisCluster::start().await;
+    // The others go on without it, for however long it hangs.
+    for server in &cluster.servers {
+        server.run::<()>(&["CONFIG", "SET", "cluster-require-full-coverage", "no"]).await;
+    }
+    let (speaker, mut node) = (Node::at(&cluster.url()).await, Node::at(&cluster.url()).await);
+    let topic = topic_of(&cluster, 10_923..=16_383).await;
+    node.follow(&topic, Since::Now).await;
+    cluster.servers[0].pause();
+    speaker.say(&topic, 1, Bytes::from_static(b"1"));
+    assert_eq!(number(&node.next().await), 1);
+    cluster.servers[0].resume();
+}
+
+/// A channel that lies in one of these slots.
+async fn topic_of(cluster: &RedisCluster, slots: std::ops::RangeInclusive<u32>) -> Topic {
+    for n in 0.. {
+        let key = crate::support::key(&channel(n));
+        if slots.contains(&cluster.servers[0].run(&["CLUSTER", "KEYSLOT", &key]).await) {
+            return channel(n);
+        }
+    }
+    unreachable!("every slot has keys")
 }

@@ -6,5 +6,6 @@ mod faults;
 mod follow;
 mod order;
 mod queue;
+mod refused;
 mod sentinel;
 mod support;

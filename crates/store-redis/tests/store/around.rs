@@ -193,3 +193,25 @@ async fn a_second_session_in_one_look_is_seen_too() {
         (Some(first.0), Some(second.1), Some(first.1))
     );
 }
+
+#[tokio::test]
+async fn a_node_does_not_leave_what_has_ended_long_before_it_dies() {
+    let (server, store) = alone().await;
+    let (ended, lives) = (session("ended"), session("lives"));
+    for draft in [&ended, &lives] {
+        store.commit(&open(draft)).await.unwrap();
+        let listener = listener(&draft.0, &format!("nodeb.{}", draft.0.id));
+        store.commit(&admit(&listener)).await.unwrap();
+    }
+    // Whoever left before the end, or came just before it, is not forgotten with it.
+    store.commit(&end(&ended.0)).await.unwrap();
+    let both = [ended.0.id.clone(), lives.0.id.clone()];
+    store.forget_ended("nodeb").await.unwrap();
+    assert_eq!(store.sessions_of("nodeb", None, 10).await.unwrap(), both);
+    let age = (micros() - 6_000_000).to_string();
+    for id in &both {
+        server.run::<()>(&["ZADD", "ambo:node:nodeb:sessions", &age, id.as_str()]).await;
+    }
+    store.forget_ended("nodeb").await.unwrap();
+    assert_eq!(store.sessions_of("nodeb", None, 10).await.unwrap(), both[1..]);
+}
