@@ -13,6 +13,7 @@ pub mod dynamo;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod interleavings;
+pub mod ports;
 #[cfg(feature = "redis")]
 pub mod redis;
 pub mod store_suite;

@@ -3,12 +3,13 @@
 //! `AMBO_TEST_REDIS` names the program, `redis-server` without it: with `valkey-server` all of this
 //! runs on Valkey.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// The file in its directory that a server reads first.
 const CONFIG: &str = "server.conf";
@@ -251,9 +252,4 @@ async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
         assert!(Instant::now() < deadline, "waited too long until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-/// A port nobody listens on.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

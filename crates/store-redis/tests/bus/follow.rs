@@ -6,19 +6,23 @@ use ambo_store_redis::{BusSettings, EntryId, Since, Topic};
 use ambo_testkit::redis::RedisServer;
 use bytes::Bytes;
 
-use crate::support::{Node, channel, followers, notices, number, sequence_of, until, within};
+use crate::support::{
+    Node, PATIENCE, channel, followers, notices, number, sequence_of, until, within,
+};
 
 /// At whatever moment of a talk a node begins to follow it, it has the talk without a seam.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_talk_is_joined_without_a_seam() {
     let server = RedisServer::start().await;
-    let speaker = Node::at(&server.url()).await;
+    // What is kept is bounded by its number, not by how slow the machine is.
+    let patient = BusSettings { history_span: PATIENCE, ..BusSettings::default() };
+    let speaker = Node::with(&server.url(), patient.clone()).await;
     let topic = channel(0);
     let following = async {
         let mut followers = Vec::new();
         for round in 0_u32..40 {
-            let node = Node::at(&server.url()).await;
-            let top = speaker.bus.last(&topic).await.unwrap().map_or(0, |id| id.0 as u32);
+            let node = Node::with(&server.url(), patient.clone()).await;
+            let top = speaker.last(&topic).await.map_or(0, |id| id.0 as u32);
             followers.push(tokio::spawn(join(node, topic.clone(), round, top)));
         }
         for follower in followers {
@@ -26,7 +30,7 @@ async fn a_running_talk_is_joined_without_a_seam() {
         }
     };
     tokio::select! {
-        () = speaker.speak(&topic, 1..=100_000, 1) => unreachable!("nobody talks so long"),
+        () = speaker.speak(&topic, 1..=100_000, 5) => unreachable!("nobody talks so long"),
         () = following => {}
     }
 }

@@ -1,10 +1,10 @@
 //! Order, exactly once, and nothing missing, for each follower.
 
-use ambo_store_redis::{Entry, Since, Topic};
+use ambo_store_redis::{BusSettings, Entry, Since, Topic};
 use ambo_testkit::redis::RedisServer;
 use bytes::Bytes;
 
-use crate::support::{Node, channel, inbox, notices, number, until, within};
+use crate::support::{Node, PATIENCE, channel, inbox, notices, number, until, within};
 
 /// Frames of each channel.
 const FRAMES: u32 = 300;
@@ -15,9 +15,11 @@ const NOTICES: u32 = 60;
 
 /// Three nodes publish to all kinds of topics at once; each hears all of it.
 pub async fn all_hear_all(url: &str) {
+    // Nor are frames to grow old on it.
+    let patient = BusSettings { history_span: PATIENCE, ..BusSettings::default() };
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        nodes.push(Node::at(url).await);
+        nodes.push(Node::with(url, patient.clone()).await);
     }
     let channels: Vec<_> = (0..3).map(channel).collect();
     let shared = [notices(0), notices(1), inbox(7)];
@@ -119,9 +121,9 @@ async fn payloads_are_bytes() {
     {
         let id = node.bus.publish(&topic, payload.clone()).await.unwrap();
         assert_eq!(node.next().await, Entry { topic: topic.clone(), id, payload: payload.clone() });
-        assert_eq!(node.bus.last(&topic).await.unwrap(), Some(id));
+        assert_eq!(node.last(&topic).await, Some(id));
         let kept = node.follow(&topic, Since::Kept).await.pop().unwrap();
         assert_eq!(kept, Entry { topic: topic.clone(), id, payload });
     }
-    assert_eq!(node.bus.last(&notices(1)).await.unwrap(), None);
+    assert_eq!(node.last(&notices(1)).await, None);
 }

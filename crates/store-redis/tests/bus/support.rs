@@ -9,6 +9,7 @@ use ambo_store_redis::{
 use ambo_testkit::redis::RedisServer;
 use bytes::Bytes;
 use tokio::sync::mpsc::Receiver;
+use tokio::time::MissedTickBehavior;
 
 /// Nothing here takes so long, unless it never happens.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,6 +45,18 @@ impl Node {
         self.bus.follow(topic.clone(), since).await.unwrap()
     }
 
+    /// The place of a topic's newest entry; a busy machine may need more than one call to tell.
+    pub async fn last(&self, topic: &Topic) -> Option<EntryId> {
+        let asking = async {
+            loop {
+                if let Ok(last) = self.bus.last(topic).await {
+                    return last;
+                }
+            }
+        };
+        within(asking, "the last entry").await
+    }
+
     pub async fn next(&mut self) -> Entry {
         within(self.heard.recv(), "an entry").await.unwrap()
     }
@@ -63,6 +76,7 @@ impl Node {
     /// Says frames, one each `pace`.
     pub async fn speak(&self, topic: &Topic, frames: std::ops::RangeInclusive<u32>, pace: u64) {
         let mut beat = tokio::time::interval(Duration::from_millis(pace.max(1)));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for sequence in frames {
             if pace > 0 {
                 beat.tick().await;

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use ambo_app::ports::Store;
-use ambo_store_redis::{Engine, RedisSettings, RedisStore};
+use ambo_store_redis::{Engine, RedisStore};
 use ambo_testkit::redis::RedisServer;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tempfile::TempDir;
+
+use crate::servers::settings;
 
 /// Makes an authority and a certificate of it for `localhost`, and writes all down.
 fn certificates(directory: &Path) {
@@ -31,7 +33,7 @@ async fn an_encrypted_engine_is_trusted_by_its_authority_only() {
     certificates(directory.path());
     certificates(strangers.path());
     let file = |name: &str| directory.path().join(name).display().to_string();
-    let port = ambo_testkit::redis::free_port();
+    let port = ambo_testkit::ports::free_port();
     let server = RedisServer::start_with(&[
         "--save",
         "",
@@ -45,7 +47,7 @@ async fn an_encrypted_engine_is_trusted_by_its_authority_only() {
         &file("key.pem"),
     ])
     .await;
-    let connect = async |url: String| Engine::connect(&RedisSettings::parse(&url).unwrap()).await;
+    let connect = async |url: String| Engine::connect(&settings(&url)).await;
 
     let url = format!("rediss://localhost:{port}");
     let engine = connect(format!("{url}?ca_file={}", file("ca.pem"))).await.unwrap();

@@ -9,7 +9,8 @@ use nix::sys::signal::Signal;
 
 use super::Plan;
 use super::page::{Page, get};
-use super::process::{Process, free_port};
+use super::process::Process;
+use crate::ports::free_port;
 
 /// One node. It has its own port, over all its lives, and shares the folder of the speakers' key
 /// with the others.

@@ -72,20 +72,3 @@ impl Drop for Process {
         let _ = self.child.wait();
     }
 }
-
-/// A port where nobody listens, and that the system gives to nobody who connects: a node that
-/// is started again must find its own port free.
-pub(super) fn free_port() -> u16 {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    /// Below every usual range of ephemeral ports.
-    const PORTS: std::ops::Range<u16> = 12_000..30_000;
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = (std::process::id() as u16).wrapping_mul(97);
-    loop {
-        let next = NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(offset);
-        let port = PORTS.start + next % (PORTS.end - PORTS.start);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}

@@ -161,13 +161,17 @@ async fn speak(
             return;
         }
         beat.tick().await;
+        if !*is_on.borrow() {
+            continue;
+        }
         let number = spoken.load(Ordering::Relaxed) + 1;
         let mut payload = vec![0; BYTES];
         payload[..4].copy_from_slice(&number.to_be_bytes());
+        // Before it is sent: whoever sees it heard must not think it unsaid.
+        spoken.store(number, Ordering::Relaxed);
         if speaker.send(payload).await.is_err() {
             return;
         }
-        spoken.store(number, Ordering::Relaxed);
     }
 }
 
