@@ -69,7 +69,7 @@ pub enum Event {
     },
     /// The server asked for a new connection, and one is being made. The old one still serves.
     Refreshing {
-        /// `age` or `drain`.
+        /// `age` or `drain`; or `recordLost`, when the server does not know the old one any more.
         reason: String,
     },
     /// The new connection serves; the old one is closed. Nothing was lost.

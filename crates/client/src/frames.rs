@@ -96,13 +96,12 @@ impl Frames {
             (Some(sequence), Some(last)) => sequence > last,
             (None, _) | (_, None) => true,
         };
-        while self.line.front().is_some_and(|entry| !is_unheard(entry.sequence)) {
-            self.pop(0);
-        }
-        self.sent = 0;
+        self.sent = self.line.iter().take_while(|entry| !is_unheard(entry.sequence)).count();
+        // What was heard a moment ago may yet be lost with the server.
+        self.confirm(now);
         self.owe_configuration(is_unheard);
-        let again = self.line.iter().filter(|entry| entry.sequence.is_some()).count();
-        u32::try_from(again).unwrap_or(u32::MAX)
+        let again = self.line.iter().skip(self.sent).filter(|entry| entry.sequence.is_some());
+        u32::try_from(again.count()).unwrap_or(u32::MAX)
     }
 
     /// The configuration may be older than all that is kept; its number is lower then, and right.
@@ -112,7 +111,7 @@ impl Frames {
         let is_kept = self.line.iter().any(|entry| entry.sequence == sequence);
         if is_unheard(sequence) && !is_kept {
             self.bytes += configuration.frame.payload.len();
-            self.line.push_front(configuration.clone());
+            self.line.insert(self.sent, configuration.clone());
         }
     }
 

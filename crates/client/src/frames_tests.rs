@@ -157,6 +157,19 @@ fn what_has_arrived_is_not_kept() {
     assert_eq!(connected(&mut frames, None, 9_000), 3, "7, 8 and 9 s");
 }
 
+#[test]
+fn what_was_heard_a_moment_ago_is_kept_for_a_server_that_is_killed_then() {
+    let mut frames = Frames::new();
+    connected(&mut frames, None, 0);
+    for second in 0..10 {
+        push(&mut frames, frame(second as u8), second * 1_000);
+        all(&mut frames, second * 1_000);
+    }
+    assert_eq!(connected(&mut frames, Some(10), 9_000), 0);
+    assert_eq!(all(&mut frames, 9_000), [], "it was heard");
+    assert_eq!(connected(&mut frames, None, 9_500), 3, "7, 8 and 9 s");
+}
+
 proptest! {
     /// Whatever happens, each frame's number is its own, and the line is in order.
     #[test]

@@ -177,6 +177,16 @@ impl Failure {
         }
     }
 
+    /// Whether the server has surely done nothing of what it was asked for. After a fault of its
+    /// own, or without its answer, nobody knows.
+    pub(crate) fn has_changed_nothing(&self) -> bool {
+        match self {
+            Self::Refused(refused) => (400..500).contains(&refused.status),
+            Self::NoToken(_) => true,
+            Self::Closed(_) | Self::Unreachable(_) => false,
+        }
+    }
+
     /// When the server asks to come back.
     pub fn retry_after(&self) -> Option<Millis> {
         match self {

@@ -87,12 +87,23 @@ struct Speaking {
     state: State,
     /// What the user wants and the server has not confirmed.
     wish: Wish,
+    /// Commands that the server has not yet answered. Until it has, its word is on older wishes.
+    unanswered: u32,
+    /// The user wants to know who listens, and was not told since.
+    asks_status: bool,
 }
 
 #[derive(Debug, Default)]
 struct Wish {
-    paused: Option<bool>,
-    muted: Option<bool>,
+    paused: Option<Steering>,
+    muted: Option<Steering>,
+}
+
+#[derive(Clone, Debug)]
+struct Steering {
+    is_on: bool,
+    /// For the listeners.
+    message: Option<String>,
 }
 
 #[derive(Debug)]
@@ -101,6 +112,8 @@ struct Hearing {
     target: String,
     /// What the server has agreed to.
     confirmed: Option<String>,
+    /// What it was last asked for on the present connection; `None` after a refusal.
+    told: Option<String>,
     refresh_token: Option<String>,
     order: Order,
 }
@@ -119,7 +132,8 @@ enum Link {
 #[derive(Clone, Debug)]
 struct Opening {
     socket: SocketId,
-    framing: Framing,
+    /// `None` until the handshake is done.
+    framing: Option<Framing>,
     until: Millis,
 }
 
@@ -131,8 +145,8 @@ struct Up {
     pulse: Pulse,
     /// Frames the shell has not yet written.
     in_flight: usize,
-    /// A second socket was opened beside this one. The server may have moved the member to it
-    /// though its answer never came; this one is superseded then, and what it carries is lost.
+    /// A second socket came to nothing, but the server may have moved the member to it, though
+    /// its answer never came; this one is superseded then, and what it carries is lost.
     may_be_superseded: bool,
 }
 
@@ -148,6 +162,8 @@ enum Stage {
     Opening(Opening),
     Waiting {
         until: Millis,
+        /// A wait that nothing cuts short.
+        not_before: Millis,
     },
     /// The server's no would be the same again; the first socket serves until it is closed.
     Refused,
@@ -157,8 +173,10 @@ enum Stage {
 #[derive(Debug)]
 struct Leaving {
     reason: Option<String>,
-    is_told: bool,
+    /// For what is still to be said.
     until: Millis,
+    /// Once the server was told: for its answer.
+    answer_by: Option<Millis>,
 }
 
 /// The socket an input came from.
@@ -222,10 +240,10 @@ impl Machine {
         };
         let refresh = match self.refresh.as_ref().map(|refresh| &refresh.stage) {
             Some(Stage::Opening(opening)) => Some(opening.until),
-            Some(Stage::Waiting { until }) => Some(*until),
+            Some(Stage::Waiting { until, .. }) => Some(*until),
             Some(Stage::Refused) | None => None,
         };
-        let leaving = self.leaving.as_ref().map(|leaving| leaving.until);
+        let leaving = self.leaving.as_ref().map(Leaving::deadline);
         [link, refresh, leaving, self.speech_deadline()].into_iter().flatten().min()
     }
 
@@ -310,6 +328,16 @@ impl Machine {
         }
     }
 
+    /// Whether a second socket waits for its first message.
+    fn is_moving(&self) -> bool {
+        matches!(self.refresh.as_ref().map(|refresh| &refresh.stage), Some(Stage::Opening(_)))
+    }
+
+    /// Whether the server may have moved the member away from the connection that serves.
+    fn may_be_superseded(&self) -> bool {
+        self.is_moving() || matches!(&self.link, Link::Up(up) if up.may_be_superseded)
+    }
+
     fn deliver(&mut self, event: Event) {
         self.effects.push(Effect::Deliver(event));
     }
@@ -321,11 +349,23 @@ impl Machine {
             Link::Up(Up { socket, .. }) => {
                 self.effects.push(Effect::Close { socket, code: NORMAL })
             }
-            Link::Opening(Opening { socket, .. }) => self.effects.push(Effect::Abort { socket }),
+            Link::Opening(opening) => self.drop_attempt(&opening, &closed),
             Link::Idle | Link::Down { .. } | Link::Done => {}
         }
-        self.drop_refresh();
+        if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
+            self.drop_attempt(&opening, &closed);
+        }
         self.deliver(Event::Closed(closed));
+    }
+
+    /// The server may have moved the member to a socket that has not said so yet: who leaves by
+    /// wish says it there too, or a speaker would be awaited.
+    fn drop_attempt(&mut self, opening: &Opening, closed: &Closed) {
+        let socket = opening.socket;
+        self.effects.push(match (closed, opening.framing) {
+            (Closed::Left, Some(_)) => Effect::Close { socket, code: NORMAL },
+            _ => Effect::Abort { socket },
+        });
     }
 
     fn send_text(&mut self, socket: SocketId, text: String) {

@@ -9,6 +9,11 @@ use crate::timing::Timing;
 #[derive(Clone, Debug)]
 pub(crate) struct Pulse {
     next_beat: Millis,
+    /// The server's bucket of heartbeats, as we know it, in ms of the time between two.
+    beats: Millis,
+    beats_at: Millis,
+    /// Silence of the server after which it is pinged.
+    ping_after: Millis,
     heard_at: Millis,
     ping_at: Millis,
     pinged_at: Option<Millis>,
@@ -24,20 +29,27 @@ pub(crate) enum Due {
 }
 
 impl Pulse {
-    pub fn new(now: Millis, timing: &Timing, dice: &mut Dice) -> Self {
-        let next_beat = beat_after(now, timing, dice);
-        Self { next_beat, heard_at: now, ping_at: now + timing.ping_after, pinged_at: None }
+    pub fn new(now: Millis, ping_after: Millis, timing: &Timing, dice: &mut Dice) -> Self {
+        Self {
+            next_beat: beat_after(now, timing, dice),
+            beats: timing.most_beats(),
+            beats_at: now,
+            ping_after,
+            heard_at: now,
+            ping_at: now + ping_after,
+            pinged_at: None,
+        }
     }
 
     /// Something came from the server.
-    pub fn heard(&mut self, now: Millis, timing: &Timing) {
+    pub fn heard(&mut self, now: Millis) {
         self.heard_at = now;
-        self.ping_at = now + timing.ping_after;
+        self.ping_at = now + self.ping_after;
     }
 
     /// A pong came; tells when its ping was sent.
-    pub fn ponged(&mut self, now: Millis, timing: &Timing) -> Option<Millis> {
-        self.heard(now, timing);
+    pub fn ponged(&mut self, now: Millis) -> Option<Millis> {
+        self.heard(now);
         self.pinged_at.take()
     }
 
@@ -53,7 +65,7 @@ impl Pulse {
             return Some(Due::Lost);
         }
         if now >= self.next_beat {
-            self.next_beat = beat_after(now, timing, dice);
+            self.beat(now, timing, dice);
             return Some(Due::Beat);
         }
         if self.pinged_at.is_none() && now >= self.ping_at {
@@ -63,6 +75,27 @@ impl Pulse {
         None
     }
 
+    /// Takes a heartbeat out of turn, if the server allows one more than the next regular one.
+    pub fn take_spare_beat(&mut self, now: Millis, timing: &Timing, dice: &mut Dice) -> bool {
+        self.earn(now, timing);
+        let is_spare = self.beats >= timing.heartbeat + timing.heartbeat;
+        if is_spare {
+            self.beat(now, timing, dice);
+        }
+        is_spare
+    }
+
+    fn beat(&mut self, now: Millis, timing: &Timing, dice: &mut Dice) {
+        self.earn(now, timing);
+        self.beats = self.beats - timing.heartbeat;
+        self.next_beat = beat_after(now, timing, dice);
+    }
+
+    fn earn(&mut self, now: Millis, timing: &Timing) {
+        self.beats = (self.beats + now.since(self.beats_at)).min(timing.most_beats());
+        self.beats_at = now;
+    }
+
     /// When something will be due.
     pub fn deadline(&self, timing: &Timing) -> Millis {
         let life = match self.pinged_at {
@@ -70,6 +103,12 @@ impl Pulse {
             None => self.ping_at,
         };
         life.min(self.next_beat)
+    }
+}
+
+impl Timing {
+    fn most_beats(&self) -> Millis {
+        Millis(self.heartbeat.0.saturating_mul(self.heartbeats_at_once.into()))
     }
 }
 
@@ -85,7 +124,7 @@ mod tests {
     /// Runs a pulse until `until`, with an answer to each ping if `answers`.
     fn run(until: u64, answers: impl Fn(Millis) -> bool) -> Vec<(u64, Due)> {
         let (timing, mut dice) = (Timing::default(), Dice::new(1));
-        let mut pulse = Pulse::new(Millis(0), &timing, &mut dice);
+        let mut pulse = Pulse::new(Millis(0), timing.ping_after, &timing, &mut dice);
         let mut log = Vec::new();
         loop {
             let now = pulse.deadline(&timing);
@@ -96,7 +135,7 @@ mod tests {
                 log.push((now.0, due));
                 match due {
                     Due::Lost => return log,
-                    Due::Ping if answers(now) => drop(pulse.ponged(now, &timing)),
+                    Due::Ping if answers(now) => drop(pulse.ponged(now)),
                     Due::Beat | Due::Ping => {}
                 }
             }
@@ -122,7 +161,7 @@ mod tests {
     #[test]
     fn after_a_sleep_of_ours_the_server_is_asked_first() {
         let (timing, mut dice) = (Timing::default(), Dice::new(1));
-        let mut pulse = Pulse::new(Millis(0), &timing, &mut dice);
+        let mut pulse = Pulse::new(Millis(0), timing.ping_after, &timing, &mut dice);
         let woken = Millis::from_mins(10);
         assert_eq!(pulse.due(woken, &timing, &mut dice), Some(Due::Beat));
         assert_eq!(pulse.due(woken, &timing, &mut dice), Some(Due::Ping));

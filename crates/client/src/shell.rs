@@ -7,7 +7,7 @@ use ambo_core::Millis;
 use ambo_wire::ConnectQuery;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep_until, timeout};
 
 use crate::effect::Effect;
 use crate::event::{Closed, Event};
@@ -23,6 +23,8 @@ use crate::tokens::Tokens;
 const COMMANDS: usize = 64;
 /// Reports that wait for the machine. A socket that is faster waits, and so its server.
 const INPUTS: usize = 256;
+/// Time for the last close frames to leave. A line that takes none is left to itself.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// Messages that wait to be written. The machine hands out fewer frames at once than that.
 const OUTGOING: usize = 256;
 
@@ -108,7 +110,8 @@ impl Shell {
         // Close frames still have to leave; reports interest nobody any more.
         drop(reported);
         self.lines.clear();
-        while self.sockets.join_next().await.is_some() {}
+        let farewell = async { while self.sockets.join_next().await.is_some() {} };
+        let _ = timeout(FAREWELL, farewell).await;
         if let Some(event) = closed {
             self.queue.push(event);
         }

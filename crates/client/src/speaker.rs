@@ -128,7 +128,8 @@ impl Speaker {
         self.command(Command::Control { control, message }).await
     }
 
-    /// Asks who listens; [`Event::Status`](crate::Event::Status) answers.
+    /// Asks who listens; [`Event::Status`](crate::Event::Status) answers, without a connection when
+    /// there is one again.
     pub async fn status(&self) -> Result<(), SendError> {
         self.command(Command::Status).await
     }

@@ -10,10 +10,15 @@ pub struct Timing {
     pub heartbeat: Millis,
     /// How much earlier or later a heartbeat comes, so that clients do not beat together.
     pub heartbeat_jitter: Millis,
+    /// Heartbeats that the server takes in a row, if none came for long.
+    pub heartbeats_at_once: u32,
     /// Silence of the server after which it is pinged.
     pub ping_after: Millis,
     /// Time for the pong. With `ping_after` it makes the 10 s in which a dead line is noticed.
     pub pong_limit: Millis,
+    /// A speaker's `ping_after`: a pong tells what has arrived, and the less is kept, the sooner a
+    /// speaker has caught up after a server was killed.
+    pub confirm_after: Millis,
     /// Time for a connection to be made and answered, TLS and all.
     pub connect_limit: Millis,
     /// The first wait after a failure; each further one may be twice as long.
@@ -50,8 +55,10 @@ impl Default for Timing {
         Self {
             heartbeat: Millis::from_secs(30),
             heartbeat_jitter: Millis(1_500),
+            heartbeats_at_once: 4,
             ping_after: Millis::from_secs(5),
             pong_limit: Millis::from_secs(5),
+            confirm_after: Millis::from_secs(2),
             connect_limit: Millis::from_secs(10),
             first_retry: Millis::from_secs(1),
             longest_retry: Millis::from_secs(30),

@@ -150,7 +150,7 @@ async fn what_is_no_server_of_ours_is_told_in_a_sentence() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_given_up() {
     let server = ScriptedServer::start().await;
-    let impatient = Timing { connect_limit: Millis(200), ..quick() };
+    let impatient = Timing { connect_limit: Millis(1_000), ..quick() };
     let client = tokio::spawn(listen(server.server(), impatient.clone()));
     let _silent = server.next().await;
     let error = client.await.unwrap().unwrap_err().to_string();
@@ -347,6 +347,24 @@ async fn a_server_that_does_not_read_costs_bounded_memory_and_blocks_nobody() {
         _ => None,
     };
     assert!(until(&mut events, dropped).await > 0);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_read_cannot_keep_a_speaker_from_leaving() {
+    let server = ScriptedServer::start().await;
+    let timing = Timing {
+        queue_bytes: 1024 * 1024,
+        queue_span: Millis(500),
+        frames_at_once: 10_000,
+        ..Timing::default()
+    };
+    let (_stuck, speaker, mut events) = speaker(&server, timing).await;
+    for _ in 0..2_000 {
+        speaker.send(vec![7; 32 * 1024]).await.unwrap();
+    }
+    drop(speaker);
+    let closed = |event| matches!(event, Event::Closed(_)).then_some(event);
+    assert_eq!(until(&mut events, closed).await, Event::Closed(Closed::Left));
 }
 
 #[tokio::test]

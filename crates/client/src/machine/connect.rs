@@ -11,6 +11,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::input::{Failure, Framing, SocketId};
 use crate::pulse::Pulse;
+use crate::timing::Timing;
 
 impl Machine {
     pub(super) fn start(&mut self) {
@@ -28,7 +29,7 @@ impl Machine {
         self.sockets += 1;
         let socket = SocketId(self.sockets);
         self.effects.push(Effect::Open { socket, query: self.query() });
-        Opening { socket, framing: Framing::Json, until: self.now + limit }
+        Opening { socket, framing: None, until: self.now + limit }
     }
 
     /// What to ask for: a session or a seat at first, then to go on.
@@ -57,9 +58,10 @@ impl Machine {
     pub(super) fn opened(&mut self, socket: SocketId, agreed: Framing) {
         let second = self.refresh.as_mut().map(|refresh| &mut refresh.stage);
         match (&mut self.link, second) {
-            (Link::Opening(opening), _) if opening.socket == socket => opening.framing = agreed,
-            (_, Some(Stage::Opening(opening))) if opening.socket == socket => {
-                opening.framing = agreed;
+            (Link::Opening(opening), _) | (_, Some(Stage::Opening(opening)))
+                if opening.socket == socket =>
+            {
+                opening.framing = Some(agreed);
             }
             _ => {}
         }
@@ -68,10 +70,15 @@ impl Machine {
     /// The server has answered: the connection serves from now on.
     pub(super) fn go_up(&mut self, opening: Opening) {
         let Opening { socket, framing, .. } = opening;
-        let pulse = Pulse::new(self.now, &self.timing, &mut self.dice);
+        let Timing { ping_after, confirm_after, .. } = self.timing;
+        let ping_after = match &self.part {
+            Part::Speaker(_) => ping_after.min(confirm_after),
+            Part::Listener(_) => ping_after,
+        };
+        let pulse = Pulse::new(self.now, ping_after, &self.timing, &mut self.dice);
         self.link = Link::Up(Up {
             socket,
-            framing,
+            framing: framing.unwrap_or(Framing::Json),
             since: self.now,
             pulse,
             in_flight: 0,
@@ -82,6 +89,15 @@ impl Machine {
 
     pub(super) fn beat(&mut self, socket: SocketId) {
         self.send_text(socket, ClientMessage::Heartbeat { timestamp: None }.encode());
+    }
+
+    /// Asks whether the server still knows this connection, within its limit on heartbeats.
+    pub(super) fn beat_out_of_turn(&mut self) {
+        let Link::Up(up) = &mut self.link else { return };
+        let socket = up.socket;
+        if up.pulse.take_spare_beat(self.now, &self.timing, &mut self.dice) {
+            self.beat(socket);
+        }
     }
 
     pub(super) fn opening_too_slow(&mut self) {
@@ -112,8 +128,7 @@ impl Machine {
 
     /// Whether it was an attempt of our own that took this connection's place, and was lost.
     fn superseded_itself(&self, why: CloseReason) -> bool {
-        let may_be = matches!(&self.link, Link::Up(up) if up.may_be_superseded);
-        may_be && why == CloseReason::Superseded
+        why == CloseReason::Superseded && self.may_be_superseded()
     }
 
     pub(super) fn failed(&mut self, socket: SocketId, failure: Failure) {
@@ -131,6 +146,8 @@ impl Machine {
         // Only what was up once can be lost.
         if self.lost_at.is_none() {
             self.finish_without_link(Closed::Failed(failure));
+        } else if self.language_is_refused(&failure) {
+            self.wait(failure);
         } else if failure.is_final() && self.leaving.is_some() {
             self.finish_without_link(Closed::Left);
         } else if failure.is_final() || self.is_lost_for_good() {
@@ -149,6 +166,7 @@ impl Machine {
             self.backoff = Backoff::default();
         }
         self.lost_at.get_or_insert(self.now);
+        self.tell_the_end_again();
         // The second socket of a refresh is on its way to the same end.
         if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
             let attempt = self.backoff.failures() + 1;
@@ -191,8 +209,9 @@ impl Machine {
             Link::Up(up) => up.pulse.doubt(self.now),
             Link::Idle | Link::Opening(_) | Link::Done => {}
         }
-        if let Some(Stage::Waiting { until }) = self.refresh.as_mut().map(|it| &mut it.stage) {
-            *until = self.now;
+        let stage = self.refresh.as_mut().map(|refresh| &mut refresh.stage);
+        if let Some(Stage::Waiting { until, not_before }) = stage {
+            *until = self.now.max(*not_before);
         }
     }
 }

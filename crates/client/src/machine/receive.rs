@@ -35,18 +35,19 @@ impl Machine {
         if let Link::Up(up) = &mut self.link
             && up.socket == socket
         {
-            up.pulse.heard(self.now, &self.timing);
+            up.pulse.heard(self.now);
         }
     }
 
     pub(super) fn ponged(&mut self, socket: SocketId) {
+        let may_be_superseded = self.may_be_superseded();
         let Link::Up(up) = &mut self.link else { return };
         if up.socket != socket {
             return;
         }
-        let pinged_at = up.pulse.ponged(self.now, &self.timing);
+        let pinged_at = up.pulse.ponged(self.now);
         // On a superseded connection the server answers pings, and throws audio away.
-        let pinged_at = pinged_at.filter(|_| !up.may_be_superseded);
+        let pinged_at = pinged_at.filter(|_| !may_be_superseded);
         if let (Part::Speaker(speaking), Some(at)) = (&mut self.part, pinged_at) {
             speaking.frames.confirm(at);
         }
@@ -119,6 +120,9 @@ impl Machine {
 
     fn came_back(&mut self, complete: Complete, is_first: bool) -> Event {
         self.floor_is(&complete.source_language);
+        if is_first {
+            self.state_is(complete.state);
+        }
         let taken = Event::SessionTaken {
             session_id: complete.session_id.clone(),
             source_language: complete.source_language.clone(),
@@ -188,10 +192,13 @@ impl Machine {
             // A refused heartbeat was a sign of life all the same.
             ("RATE_LIMIT_EXCEEDED", Some("heartbeat")) => return,
             ("CONNECTION_NOT_FOUND", _) => return self.record_lost(),
-            _ => {}
+            // It was a frame, and no wish.
+            ("RATE_LIMIT_EXCEEDED", Some("audio")) => {}
+            _ => {
+                self.forget_wishes();
+                self.forget_target(&error);
+            }
         }
-        self.forget_wishes();
-        self.forget_target();
         self.deliver(Event::Error(error));
     }
 
@@ -212,12 +219,15 @@ impl Machine {
         else {
             return;
         };
+        if let Part::Speaker(speaking) = &mut self.part {
+            speaking.asks_status = false;
+        }
         self.deliver(Event::Status(Status { listeners, languages, duration_secs, state, reason }));
     }
 
     fn language_agreed(&mut self, target_language: &str) {
         if let Part::Listener(hearing) = &mut self.part {
-            hearing.confirmed = Some(target_language.to_owned());
+            hearing.agreed(Some(target_language.to_owned()));
         }
         self.tell_language();
     }

@@ -64,9 +64,6 @@ impl Machine {
     }
 
     fn open_second(&mut self) -> Stage {
-        if let Link::Up(up) = &mut self.link {
-            up.may_be_superseded = true;
-        }
         Stage::Opening(self.open(self.timing.connect_limit))
     }
 
@@ -74,9 +71,11 @@ impl Machine {
     /// first: when another program has taken the session up, the server closes this connection
     /// as superseded, and it would be wrong to take the session back.
     pub(super) fn record_lost(&mut self) {
-        let is_moving =
-            matches!(self.refresh.as_ref().map(|it| &it.stage), Some(Stage::Opening(_)));
-        if let (false, Link::Up(up)) = (is_moving, &self.link)
+        if self.is_moving() {
+            // Most likely the server has moved the member already, and its answer is on the way.
+            return self.await_the_move();
+        }
+        if let Link::Up(up) = &self.link
             && up.may_be_superseded
         {
             let socket = up.socket;
@@ -86,7 +85,8 @@ impl Machine {
         match &self.part {
             Part::Listener(_) => self.refresh_required("recordLost".into(), None),
             Part::Speaker(_) if self.refresh.is_none() => {
-                let stage = Stage::Waiting { until: self.now + self.timing.supersede_limit };
+                let until = self.now + self.timing.supersede_limit;
+                let stage = Stage::Waiting { until, not_before: until };
                 self.refresh = Some(Refresh { stage, backoff: Backoff::default() });
             }
             Part::Speaker(_) => {}
@@ -110,16 +110,23 @@ impl Machine {
     pub(super) fn resume(&mut self, complete: Complete) -> Resumed {
         let replayed = match &mut self.part {
             Part::Speaker(speaking) => {
-                speaking.state = complete.state.unwrap_or(speaking.state);
+                let was = speaking.state;
+                speaking.state = complete.state.unwrap_or(was);
+                let is_news = (speaking.state.is_paused, speaking.state.is_muted)
+                    != (was.is_paused, was.is_muted);
                 let (frames, last) = (&mut speaking.frames, complete.last_sequence);
                 let dropped = frames.trim(self.now, &self.timing);
                 let replayed = frames.rewind(last, self.now, &self.timing);
                 self.tell_dropped(dropped);
+                // The answer to a command may have been lost with the connection.
+                if let (true, Some(state)) = (is_news, complete.state) {
+                    self.deliver(Event::State(state));
+                }
                 replayed
             }
             Part::Listener(hearing) => {
                 hearing.refresh_token = None;
-                hearing.confirmed = complete.target_language.or(hearing.confirmed.take());
+                hearing.agreed(complete.target_language);
                 complete.replayed.unwrap_or(0)
             }
         };
@@ -128,19 +135,22 @@ impl Machine {
     }
 
     pub(super) fn refresh_failed(&mut self, failure: Failure) {
+        let is_final = failure.is_final() && !self.language_is_refused(&failure);
+        let is_certain = failure.has_changed_nothing();
         let Some(refresh) = &mut self.refresh else { return };
-        if failure.is_final() {
+        if is_final {
             refresh.stage = Stage::Refused;
             self.deliver(Event::RefreshFailed { failure, retry_in: None });
             return;
         }
         let wait = refresh.backoff.after_failed_refresh(failure.retry_after(), &self.timing);
-        refresh.stage = Stage::Waiting { until: self.now + wait };
-        let was_refused = matches!(failure, Failure::Refused(_));
+        let not_before = self.now + failure.retry_after().unwrap_or_default();
+        refresh.stage = Stage::Waiting { until: self.now + wait, not_before };
         self.deliver(Event::RefreshFailed { failure, retry_in: Some(wait) });
         // Perhaps it is only the answer that was lost. The heartbeat's tells.
-        if let (false, Link::Up(up)) = (was_refused, &self.link) {
-            self.beat(up.socket);
+        if let (false, Link::Up(up)) = (is_certain, &mut self.link) {
+            up.may_be_superseded = true;
+            self.beat_out_of_turn();
         }
     }
 
@@ -151,19 +161,13 @@ impl Machine {
                 self.effects.push(Effect::Abort { socket });
                 self.refresh_failed(unanswered(self.timing.connect_limit));
             }
-            Some(Stage::Waiting { until }) if *until <= self.now => {
+            Some(Stage::Waiting { until, .. }) if *until <= self.now => {
                 let stage = self.open_second();
                 if let Some(refresh) = &mut self.refresh {
                     refresh.stage = stage;
                 }
             }
             Some(Stage::Opening(_) | Stage::Waiting { .. } | Stage::Refused) | None => {}
-        }
-    }
-
-    pub(super) fn drop_refresh(&mut self) {
-        if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
-            self.effects.push(Effect::Abort { socket: opening.socket });
         }
     }
 }

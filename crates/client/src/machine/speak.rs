@@ -8,7 +8,7 @@ use ambo_wire::{AudioFrame, ClientMessage};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{Closed, Leaving, Link, Machine, Part, Speaking, Wish};
+use super::{Closed, Leaving, Link, Machine, Part, Speaking, Steering, Wish};
 use crate::effect::Message;
 use crate::event::Event;
 use crate::frames::Frames;
@@ -17,13 +17,21 @@ use crate::input::{Frame, Framing};
 impl Speaking {
     pub(super) fn new(language: Language, quality: QualityTier) -> Self {
         let state = State { is_paused: false, is_muted: false, last_state_change: 0 };
-        Self { language, quality, frames: Frames::new(), state, wish: Wish::default() }
+        Self {
+            language,
+            quality,
+            frames: Frames::new(),
+            state,
+            wish: Wish::default(),
+            unanswered: 0,
+            asks_status: false,
+        }
     }
 
     /// Whether audio will flow once the server has caught up with the wishes.
     fn wants_audio(&self) -> bool {
-        let paused = self.wish.paused.unwrap_or(self.state.is_paused);
-        let muted = self.wish.muted.unwrap_or(self.state.is_muted);
+        let paused = self.wish.paused.as_ref().map_or(self.state.is_paused, |it| it.is_on);
+        let muted = self.wish.muted.as_ref().map_or(self.state.is_muted, |it| it.is_on);
         !paused && !muted
     }
 
@@ -31,6 +39,12 @@ impl Speaking {
     /// listeners would then miss.
     fn may_speak(&self) -> bool {
         self.wants_audio() && !self.state.is_paused && !self.state.is_muted
+    }
+
+    fn confirm_wishes(&mut self) {
+        let (state, wish) = (self.state, &mut self.wish);
+        wish.paused.take_if(|paused| paused.is_on == state.is_paused);
+        wish.muted.take_if(|muted| muted.is_on == state.is_muted);
     }
 }
 
@@ -40,6 +54,7 @@ impl Machine {
         if let Part::Speaker(speaking) = &mut self.part {
             speaking.frames.rewind(None, self.now, &self.timing);
         }
+        self.tell_wishes();
     }
 
     /// The session was there already and has its own language.
@@ -48,6 +63,13 @@ impl Machine {
             (&mut self.part, Language::parse(source_language))
         {
             speaking.language = floor;
+        }
+    }
+
+    /// And its own state.
+    pub(super) fn state_is(&mut self, state: Option<State>) {
+        if let (Part::Speaker(speaking), Some(state)) = (&mut self.part, state) {
+            speaking.state = state;
         }
     }
 
@@ -91,11 +113,12 @@ impl Machine {
 
     pub(super) fn control(&mut self, control: Control, message: Option<String>) {
         let Part::Speaker(speaking) = &mut self.part else { return };
+        let steering = |is_on| Some(Steering { is_on, message: message.clone() });
         match control {
-            Control::Pause => speaking.wish.paused = Some(true),
-            Control::Resume => speaking.wish.paused = Some(false),
-            Control::Mute => speaking.wish.muted = Some(true),
-            Control::Unmute => speaking.wish.muted = Some(false),
+            Control::Pause => speaking.wish.paused = steering(true),
+            Control::Resume => speaking.wish.paused = steering(false),
+            Control::Mute => speaking.wish.muted = steering(true),
+            Control::Unmute => speaking.wish.muted = steering(false),
         }
         let forgotten = if speaking.wants_audio() { 0 } else { speaking.frames.forget_waiting() };
         self.tell_dropped(forgotten);
@@ -104,7 +127,8 @@ impl Machine {
 
     /// Without a connection the wish waits; it is told when there is one again.
     fn tell_control(&mut self, control: Control, message: Option<String>) {
-        let Link::Up(up) = &self.link else { return };
+        let (Part::Speaker(speaking), Link::Up(up)) = (&mut self.part, &self.link) else { return };
+        speaking.unanswered += 1;
         let command = name_of(control).to_owned();
         self.send_text(up.socket, ClientMessage::ControlSession { command, message }.encode());
     }
@@ -112,25 +136,34 @@ impl Machine {
     /// After a connection was made: tells what the server does not know yet.
     pub(super) fn tell_wishes(&mut self) {
         let Part::Speaker(speaking) = &mut self.part else { return self.tell_language() };
-        let (state, wish) = (speaking.state, &speaking.wish);
-        let pause = match wish.paused.filter(|paused| *paused != state.is_paused) {
-            Some(true) => Some(Control::Pause),
-            Some(false) => Some(Control::Resume),
-            None => None,
+        speaking.unanswered = 0;
+        speaking.confirm_wishes();
+        let Wish { paused, muted } = &speaking.wish;
+        let of = |steering: &Option<Steering>, on, off| {
+            let Steering { is_on, message } = steering.clone()?;
+            Some((if is_on { on } else { off }, message))
         };
-        let mute = match wish.muted.filter(|muted| *muted != state.is_muted) {
-            Some(true) => Some(Control::Mute),
-            Some(false) => Some(Control::Unmute),
-            None => None,
-        };
-        self.confirm_wishes();
-        for control in [pause, mute].into_iter().flatten() {
-            self.tell_control(control, None);
+        let pause = of(paused, Control::Pause, Control::Resume);
+        let mute = of(muted, Control::Mute, Control::Unmute);
+        for (control, message) in [pause, mute].into_iter().flatten() {
+            self.tell_control(control, message);
         }
-        // What was told on the connection before may not have arrived: it was lost, or it had
-        // been superseded already.
+        self.ask_again();
+        self.tell_the_end_again();
+    }
+
+    /// What was told on a connection that is gone may not have arrived: it was lost, or the
+    /// connection had been superseded already.
+    pub(super) fn tell_the_end_again(&mut self) {
         if let Some(leaving) = &mut self.leaving {
-            leaving.is_told = false;
+            leaving.answer_by = None;
+        }
+    }
+
+    /// The connection on which the end was told is superseded, so no answer will come on it.
+    pub(super) fn await_the_move(&mut self) {
+        if let Some(Leaving { until, answer_by: Some(answer_by), .. }) = &mut self.leaving {
+            *answer_by = (*until).max(*answer_by);
         }
     }
 
@@ -138,27 +171,34 @@ impl Machine {
     pub(super) fn state_changed(&mut self, state: State) {
         if let Part::Speaker(speaking) = &mut self.part {
             speaking.state = state;
-            self.confirm_wishes();
+            speaking.unanswered = speaking.unanswered.saturating_sub(1);
+            if speaking.unanswered == 0 {
+                speaking.confirm_wishes();
+            }
         }
         self.deliver(Event::State(state));
-    }
-
-    fn confirm_wishes(&mut self) {
-        let Part::Speaker(speaking) = &mut self.part else { return };
-        let (state, wish) = (speaking.state, &mut speaking.wish);
-        wish.paused = wish.paused.filter(|paused| *paused != state.is_paused);
-        wish.muted = wish.muted.filter(|muted| *muted != state.is_muted);
     }
 
     /// The server would not; what it said last holds.
     pub(super) fn forget_wishes(&mut self) {
         if let Part::Speaker(speaking) = &mut self.part {
             speaking.wish = Wish::default();
+            speaking.unanswered = 0;
         }
     }
 
     pub(super) fn ask_status(&mut self) {
-        if let (Part::Speaker(_), Link::Up(up)) = (&self.part, &self.link) {
+        if let Part::Speaker(speaking) = &mut self.part {
+            speaking.asks_status = true;
+        }
+        self.ask_again();
+    }
+
+    /// Asks what the user wants to know. Without a connection, the next one is asked.
+    fn ask_again(&mut self) {
+        if let (Part::Speaker(speaking), Link::Up(up)) = (&self.part, &self.link)
+            && speaking.asks_status
+        {
             self.send_text(up.socket, ClientMessage::GetSessionStatus.encode());
         }
     }
@@ -168,25 +208,24 @@ impl Machine {
             return self.leave();
         }
         let until = self.now + self.timing.queue_span;
-        self.leaving.get_or_insert(Leaving { reason, is_told: false, until });
+        self.leaving.get_or_insert(Leaving { reason, until, answer_by: None });
     }
 
     fn end_when_all_is_said(&mut self) {
         let (Part::Speaker(speaking), Link::Up(up)) = (&self.part, &self.link) else { return };
         let is_silent = speaking.frames.is_drained() || !speaking.may_speak();
         let Some(leaving) = &mut self.leaving else { return };
-        if leaving.is_told || !is_silent {
+        if leaving.answer_by.is_some() || !is_silent {
             return;
         }
-        leaving.is_told = true;
-        leaving.until = self.now + self.timing.end_limit;
+        leaving.answer_by = Some(self.now + self.timing.end_limit);
         let (socket, reason) = (up.socket, leaving.reason.clone());
         self.send_text(socket, ClientMessage::EndSession { reason }.encode());
     }
 
     /// When the server does not answer, the close frame ends the session.
     pub(super) fn look_at_the_end(&mut self) {
-        if self.leaving.as_ref().is_some_and(|leaving| leaving.until <= self.now) {
+        if self.leaving.as_ref().is_some_and(|leaving| leaving.deadline() <= self.now) {
             self.finish(Closed::Left);
         }
     }
@@ -195,6 +234,12 @@ impl Machine {
         if frames > 0 {
             self.deliver(Event::Dropped { frames });
         }
+    }
+}
+
+impl Leaving {
+    pub(super) fn deadline(&self) -> Millis {
+        self.answer_by.unwrap_or(self.until)
     }
 }
 

@@ -3,5 +3,6 @@
 mod bench;
 mod chaos;
 mod listener;
+mod moves;
 mod speaker;
 mod world;

@@ -1,5 +1,5 @@
 //! A speaker, a server and a listener on lines that are slow, break, and are told to move:
-//! every frame is heard once, in order.
+//! every frame is heard once, in order, and an end is an end.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::bench::{ID, frame, language, state};
 use crate::dice::Dice;
 use crate::effect::{Effect, Message};
-use crate::event::Event;
+use crate::event::{Closed, Event};
 use crate::input::{Command, Failure, Frame, Framing, Input, SocketId};
 use crate::machine::{Machine, Role};
 use crate::timing::Timing;
@@ -41,7 +41,7 @@ enum Up {
     Hello,
     Frame(Bytes),
     Ping,
-    Other,
+    Text(String),
     Close,
 }
 
@@ -53,8 +53,13 @@ struct World {
     lines: Vec<Line>,
     /// What the server has heard, in order; it forgets nothing.
     kept: Vec<AudioFrame>,
-    /// The line that speaks.
+    /// The lines that speak and hear.
     voice: Option<usize>,
+    seat: Option<usize>,
+    /// Whether new lines may fail.
+    is_rough: bool,
+    /// How the session ended.
+    ended: Option<&'static str>,
     heard: Vec<Bytes>,
     trouble: Vec<Event>,
 }
@@ -77,9 +82,25 @@ impl World {
             lines: Vec::new(),
             kept: Vec::new(),
             voice: None,
+            seat: None,
+            is_rough: true,
+            ended: None,
             heard: Vec::new(),
             trouble: Vec::new(),
         }
+    }
+
+    /// One in which both are members.
+    fn begun(seed: u64) -> Self {
+        let mut world = Self::new(seed);
+        world.give(Who::Speaker, Input::Start);
+        world.give(Who::Listener, Input::Start);
+        while world.voice.is_none() || world.seat.is_none() {
+            world.step();
+        }
+        // The replies are on their way.
+        (0..50).for_each(|_| world.step());
+        world
     }
 
     fn one_in(&mut self, chances: u64) -> bool {
@@ -100,7 +121,7 @@ impl World {
     fn effect(&mut self, who: Who, effect: Effect) {
         match effect {
             Effect::Open { socket, query } => self.open(who, socket, query),
-            Effect::Text { socket, .. } => self.up(who, socket, Up::Other),
+            Effect::Text { socket, text } => self.up(who, socket, Up::Text(text)),
             Effect::Audio { socket, message: Message::Binary(bytes) } => {
                 self.up(who, socket, Up::Frame(bytes));
                 let now = self.now;
@@ -123,7 +144,7 @@ impl World {
         let is_first = matches!(query, ConnectQuery::Create { .. } | ConnectQuery::Join { .. });
         let (up, mut down) = (VecDeque::new(), VecDeque::new());
         let at = self.now + self.dice.up_to(Millis(300)).0;
-        let fails = !is_first && self.one_in(3);
+        let fails = !is_first && self.is_rough && self.one_in(3);
         if fails {
             let failure = Failure::Unreachable("x".into());
             down.push_back((at, Input::Failed { socket, failure }));
@@ -193,8 +214,51 @@ impl World {
             Up::Hello => self.welcome(at),
             Up::Ping => self.down(at, Input::Pong { socket }),
             Up::Frame(bytes) if self.voice == Some(at) => self.publish(&bytes),
-            Up::Frame(_) | Up::Other => {}
-            Up::Close => self.lines[at].is_broken = true,
+            Up::Frame(_) => {}
+            Up::Text(text) => self.answer(at, &text),
+            Up::Close => {
+                self.lines[at].is_broken = true;
+                if self.voice == Some(at) {
+                    self.end("close");
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, at: usize, text: &str) {
+        let asked: serde_json::Value = serde_json::from_str(text).unwrap();
+        let is_member = self.ended.is_none() && (self.voice == Some(at) || self.seat == Some(at));
+        match asked["action"].as_str() {
+            _ if !is_member => self.refuse(at, "CONNECTION_NOT_FOUND"),
+            Some("heartbeat") => {
+                self.say_to(at, &json!({ "type": "heartbeatAck", "timestamp": 1 }))
+            }
+            Some("endSession") => self.end("endSession"),
+            _ => {}
+        }
+    }
+
+    fn say_to(&mut self, at: usize, message: &serde_json::Value) {
+        let socket = self.lines[at].socket;
+        self.down(at, Input::Text { socket, text: message.to_string() });
+    }
+
+    fn refuse(&mut self, at: usize, code: &str) {
+        let message = json!({ "type": "error", "code": code, "message": "m", "timestamp": 1 });
+        self.say_to(at, &message);
+    }
+
+    fn end(&mut self, how: &'static str) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.ended = Some(how);
+        let message = json!({
+            "type": "sessionEnded", "sessionId": ID, "message": "m", "reason": "speakerEnded",
+            "timestamp": 1,
+        });
+        for at in [self.voice, self.seat].into_iter().flatten() {
+            self.say_to(at, &message);
         }
     }
 
@@ -214,6 +278,9 @@ impl World {
     }
 
     fn welcome(&mut self, at: usize) {
+        if self.ended.is_some() {
+            return self.refuse(at, "SESSION_NOT_FOUND");
+        }
         let last = self.kept.last().map(|frame| frame.sequence);
         let complete = |role: &str| {
             json!({
@@ -247,8 +314,9 @@ impl World {
         let socket = self.lines[at].socket;
         self.down(at, Input::Text { socket, text: reply.to_string() });
         self.lines[at].is_member = true;
-        if self.lines[at].who == Who::Speaker {
-            self.voice = Some(at);
+        match self.lines[at].who {
+            Who::Speaker => self.voice = Some(at),
+            Who::Listener => self.seat = Some(at),
         }
         let missed = self.kept.iter().filter(|frame| after.is_some_and(|it| frame.sequence > it));
         let missed: Vec<_> = missed.map(AudioFrame::encode).collect();
@@ -265,24 +333,31 @@ impl World {
             return;
         }
         let at = whole[self.dice.up_to(Millis(whole.len() as u64 - 1)).0 as usize];
-        let line = &self.lines[at];
-        let (who, socket, is_member) = (line.who, line.socket, line.is_member);
+        let is_member = self.lines[at].is_member;
         if self.one_in(3) {
-            self.lines[at].is_broken = true;
-            // Sometimes nobody is told, and only the silence tells.
-            if self.one_in(2) {
-                let reason = String::new();
-                self.give(who, Input::Closed { socket, code: None, reason });
-            }
+            self.break_line(at);
         } else if is_member && !self.lines[at].is_told {
-            self.lines[at].is_told = true;
-            let required = json!({
-                "type": "connectionRefreshRequired", "sessionId": ID, "role": "x",
-                "message": "m", "deadline": 1, "reason": "age", "refreshToken": "t.c",
-                "timestamp": 1,
-            });
-            self.down(at, Input::Text { socket, text: required.to_string() });
+            self.age(at);
         }
+    }
+
+    fn break_line(&mut self, at: usize) {
+        let (who, socket) = (self.lines[at].who, self.lines[at].socket);
+        self.lines[at].is_broken = true;
+        // Sometimes nobody is told, and only the silence tells.
+        if self.one_in(2) {
+            let reason = String::new();
+            self.give(who, Input::Closed { socket, code: None, reason });
+        }
+    }
+
+    fn age(&mut self, at: usize) {
+        self.lines[at].is_told = true;
+        let required = json!({
+            "type": "connectionRefreshRequired", "sessionId": ID, "role": "x", "message": "m",
+            "deadline": 1, "reason": "age", "refreshToken": "t.c", "timestamp": 1,
+        });
+        self.say_to(at, &required);
     }
 
     fn step(&mut self) {
@@ -306,14 +381,7 @@ proptest! {
 
     #[test]
     fn every_frame_is_heard_once_in_order_whatever_happens_to_the_lines(seed in any::<u64>()) {
-        let mut world = World::new(seed);
-        world.give(Who::Speaker, Input::Start);
-        world.give(Who::Listener, Input::Start);
-        while world.voice.is_none() || !world.lines.iter().all(|line| line.is_member) {
-            world.step();
-        }
-        // The replies are on their way.
-        (0..50).for_each(|_| world.step());
+        let mut world = World::begun(seed);
         // 40 s of frames of 20 ms, with something every half second on average.
         for number in 0..2_000 {
             world.say(number);
@@ -333,5 +401,48 @@ proptest! {
         prop_assert_eq!(world.heard.len(), expected.len());
         prop_assert_eq!(world.heard, expected);
         prop_assert!(world.lines.len() > 6, "there was trouble");
+    }
+
+    /// Wherever in the refresh the end falls, and whatever breaks meanwhile, the server hears of
+    /// it, after the last word. That is, it is not by the close frame of one who has waited in
+    /// vain that the session ends.
+    #[test]
+    fn an_end_that_falls_into_a_refresh_ends_the_session(seed in any::<u64>()) {
+        let mut world = World::begun(seed);
+        let first = world.voice.unwrap();
+        world.age(first);
+        let (ends_at, breaks_at) = (world.dice.up_to(Millis(60)).0, world.dice.up_to(Millis(90)).0);
+        let mut said = 0;
+        for round in 0..=90 {
+            if round <= ends_at {
+                world.say(said);
+                said += 1;
+            }
+            if round == ends_at {
+                // One that fails again and again is away for longer than anybody waits.
+                world.is_rough = false;
+                world.give(Who::Speaker, Input::Command(Command::End { reason: None }));
+            }
+            if round == breaks_at && world.one_in(2) {
+                let is_speakers = |at: &usize| world.lines[*at].who == Who::Speaker;
+                let lines: Vec<_> = (0..world.lines.len()).filter(is_speakers).collect();
+                let at = world.dice.up_to(Millis(lines.len() as u64 - 1)).0 as usize;
+                if !world.lines[lines[at]].is_broken {
+                    world.break_line(lines[at]);
+                }
+            }
+            (0..2).for_each(|_| world.step());
+        }
+        for _ in 0..4_000 {
+            world.step();
+        }
+        prop_assert_eq!(world.ended, Some("endSession"));
+        prop_assert_eq!(world.heard.len(), said as usize);
+        prop_assert!(world.speaker.is_done() && world.listener.is_done());
+        // One whose answer was lost comes back to a session that is over, as it was meant to be.
+        let is_meant = |event: &Event| {
+            matches!(event, Event::Closed(Closed::Ended | Closed::Left))
+        };
+        prop_assert!(world.trouble.iter().all(is_meant), "{:?}", world.trouble);
     }
 }
