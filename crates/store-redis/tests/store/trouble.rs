@@ -19,7 +19,7 @@ async fn seen(store: &RedisStore, session: &Session) -> Result<Option<Session>, 
 }
 
 /// Waits for what happens by itself.
-async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !is_so().await {
         assert!(Instant::now() < deadline, "waited too long until {what}");
