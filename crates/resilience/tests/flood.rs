@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ambo_app::ports::{Paid, Store as _};
+use ambo_app::ports::Paid;
 use ambo_core::limits::Identity;
 use ambo_core::rules::Toll;
 use ambo_core::{LimitKey, Millis, Operation, Rate, SourceAddress};
