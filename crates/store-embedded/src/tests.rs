@@ -95,7 +95,7 @@ async fn a_disk_that_is_back_is_noticed_without_a_new_session() {
     assert_eq!(fault.kind, FaultKind::Transient, "somebody holds the file: {fault:?}");
     assert!(store.check().await.is_err());
     operator.execute_batch("ROLLBACK").unwrap();
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         if store.check().await.is_ok() {
             return;
         }

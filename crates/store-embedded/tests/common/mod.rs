@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use ambo_app::ports::Store;
 use ambo_core::rules::{OfSession, Wanted};
@@ -94,4 +95,13 @@ pub async fn done(store: &EmbeddedStore, change: &Change) {
 pub async fn seen(store: &EmbeddedStore, id: &str) -> Option<Session> {
     let session = OfSession::Named(session_id(id));
     store.load(&Wanted { session, ..Wanted::default() }).await.unwrap().session
+}
+
+/// Waits for what happens by itself.
+pub async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !is_so().await {
+        assert!(start.elapsed() < Duration::from_secs(60), "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
