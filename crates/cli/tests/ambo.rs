@@ -1,22 +1,13 @@
 //! The binary as people use it: a server, a speaker and a listener in processes of their own.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{ChildStdout, Command, Output, Stdio};
 
-fn ambo() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ambo"));
-    // What the environment of a developer says is not what is tested.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AMBO_")) {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null());
-    command
-}
-
-/// A process that is gone when the test is.
-struct Running(Child);
+use support::{Running, ambo, ignore, port_in};
 
 impl Running {
     fn start(command: &mut Command) -> Self {
@@ -44,22 +35,6 @@ impl Running {
         }
         text
     }
-
-    fn terminate(&self) {
-        let id = self.0.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().unwrap();
-    }
-
-    fn code(&mut self) -> Option<i32> {
-        self.0.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 struct Server {
@@ -79,14 +54,8 @@ impl Server {
         );
         // The log says where it listens.
         let mut log = BufReader::new(process.0.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("\"ready\"") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "the server did not start");
-        }
-        let (_, after) = line.split_once("127.0.0.1:").unwrap();
-        let port: String = after.chars().take_while(char::is_ascii_digit).collect();
-        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
+        let port = port_in(&mut log, "\"ready\"");
+        ignore(log);
         Self { process, folder, address: format!("ws://127.0.0.1:{port}/ws") }
     }
 

@@ -1,8 +1,10 @@
 //! The server is killed five times during a talk, and everybody comes back by themselves.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,6 +15,7 @@ use ambo_client::{
 };
 use ambo_core::Millis;
 use ambo_identity::LocalIssuer;
+use support::{Running, ambo};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -23,22 +26,11 @@ const BACK_WITHIN: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_millis(2_500);
 const KILLS: usize = 5;
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // SIGKILL: nothing is tidied up.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn serve(folder: &TempDir, port: u16) -> Running {
-    let child = Command::new(env!("CARGO_BIN_EXE_ambo"))
+    let child = ambo()
         .args(["serve", "--log", "warn", "--listen", &format!("127.0.0.1:{port}")])
         .arg("--data-dir")
         .arg(folder.path())
-        .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn();
     Running(child.unwrap())

@@ -1,41 +1,36 @@
-//! What an operator does to a running server: `ambo drain` and `ambo close`.
+//! What an operator does to a running server: signals, `ambo drain` and `ambo close`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use support::{Running, ambo, ignore, port_in};
+use tempfile::TempDir;
 
 const TOKEN: &str = "correct-horse-battery-staple";
-
-fn ambo() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ambo"));
-    // What the environment of a developer says is not what is tested.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AMBO_")) {
-        command.env_remove(name);
-    }
-    command.stdin(Stdio::null());
-    command
-}
+/// A close frame's code 1012.
+const CLOSED_FOR_RESTART: [u8; 2] = [0x03, 0xf4];
 
 struct Server {
-    process: Child,
-    folder: tempfile::TempDir,
+    process: Running,
+    folder: Arc<TempDir>,
     port: u16,
     door: String,
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 impl Server {
     fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(Arc::new(TempDir::new().unwrap()))
+    }
+
+    /// A server on this data folder, such as one that another server left.
+    fn start_in(folder: Arc<TempDir>) -> Self {
         let mut process = ambo()
             .args(["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--drain-period", "10m", "--log", "info", "--data-dir"])
@@ -45,20 +40,11 @@ impl Server {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap());
-        let mut until = |wanted: &str| {
-            let mut line = String::new();
-            while !line.contains(wanted) {
-                line.clear();
-                assert!(log.read_line(&mut line).unwrap() > 0, "{wanted:?} never came");
-            }
-            let port = line.split("127.0.0.1:").nth(1).unwrap();
-            let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-            port.parse().unwrap()
-        };
-        let door: u16 = until("answers operators");
-        let port = until("\"ready\"");
-        std::thread::spawn(move || log.read_to_end(&mut Vec::new()));
-        Self { process, folder, port, door: format!("http://127.0.0.1:{door}") }
+        let door = port_in(&mut log, "answers operators");
+        let port = port_in(&mut log, "\"ready\"");
+        ignore(log);
+        let (process, door) = (Running(process), format!("http://127.0.0.1:{door}"));
+        Self { process, folder, port, door }
     }
 
     /// A command of an operator who knows where the server is, and its token.
@@ -68,9 +54,8 @@ impl Server {
         command
     }
 
-    fn signal(&self) {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        TcpStream::connect(("127.0.0.1", self.port))
     }
 
     /// Opens a session by hand: its socket and its id.
@@ -78,7 +63,7 @@ impl Server {
         let mut command = ambo();
         command.args(["token", "--user", "ann", "--data-dir"]).arg(self.folder.path());
         let token = String::from_utf8(command.output().unwrap().stdout).unwrap();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let mut stream = self.connect().unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let request = format!(
             "GET /ws?action=createSession&sourceLanguage=en&token={} HTTP/1.1\r\nHost: x\r\n\
@@ -90,6 +75,27 @@ impl Server {
         let created = read_until(&mut stream, b"expiresAt");
         let id = created.split("\"sessionId\":\"").nth(1).unwrap().split('"').next().unwrap();
         (stream, id.to_owned())
+    }
+
+    /// The page of metrics, which is for operators only where they have a door of their own.
+    fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.door.strip_prefix("http://").unwrap()).unwrap();
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Authorization: Bearer {TOKEN}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
+    }
+}
+
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -116,6 +122,28 @@ fn check(command: &mut Command, code: i32, sentence: &str) {
     assert_eq!(output.status.code(), Some(code), "{said}");
     assert!(said.contains(sentence), "{said}");
     assert!(!said.contains(TOKEN), "{said}");
+}
+
+#[test]
+fn the_first_signal_drains_and_the_second_ends_it() {
+    let mut server = Server::start();
+    let (mut speaker, _) = server.speak();
+    server.process.terminate();
+    read_until(&mut speaker, b"\"reason\":\"drain\"");
+    until("it accepts nobody", || server.connect().is_err());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!server.process.is_over(), "it did not wait for its client");
+
+    let start = Instant::now();
+    server.process.terminate();
+    read_until(&mut speaker, &CLOSED_FOR_RESTART);
+    drop(speaker);
+    assert_eq!(server.process.code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(15), "it took {:?}", start.elapsed());
+
+    // The session is still there: a speaker that is awaited.
+    let again = Server::start_in(Arc::clone(&server.folder));
+    until("the session", || again.metrics().contains("\nactive_sessions 1\n"));
 }
 
 #[test]
@@ -164,7 +192,7 @@ fn a_drain_is_begun_once_and_waited_for() {
     output.read_to_string(&mut line).unwrap();
     assert!(line.starts_with("The node has stopped"), "{line}");
     assert_eq!(waiting.wait().unwrap().code(), Some(0));
-    assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    assert_eq!(server.process.code(), Some(0));
 }
 
 #[test]
@@ -173,13 +201,12 @@ fn a_signal_joins_the_operators_drain_and_the_next_one_ends_it() {
     let (mut speaker, _) = server.speak();
     check(&mut server.operator(&["drain"]), 0, "The node leaves");
     read_until(&mut speaker, b"\"reason\":\"drain\"");
-    server.signal();
+    server.process.terminate();
     std::thread::sleep(Duration::from_millis(300));
-    assert!(server.process.try_wait().unwrap().is_none(), "the signal ended the drain");
+    assert!(!server.process.is_over(), "the signal ended the drain");
     check(&mut server.operator(&["drain"]), 0, "leaving already: 1 connection");
-    server.signal();
-    // A close frame with code 1012.
-    read_until(&mut speaker, &[0x03, 0xf4]);
+    server.process.terminate();
+    read_until(&mut speaker, &CLOSED_FOR_RESTART);
     drop(speaker);
-    assert_eq!(server.process.wait().unwrap().code(), Some(0));
+    assert_eq!(server.process.code(), Some(0));
 }

@@ -1,12 +1,15 @@
 //! The commands of docs/QUICKSTART.md, run as they stand there.
 #![allow(clippy::unwrap_used)]
 
+mod support;
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::Running;
 use tempfile::TempDir;
 
 const GUIDE: &str = include_str!("../../../docs/QUICKSTART.md");
@@ -16,17 +19,6 @@ const ID: &str = "faithful-shepherd-427";
 struct Desk {
     folder: TempDir,
     port: u16,
-}
-
-/// A command that is ended with the test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The guide's commands that begin so.

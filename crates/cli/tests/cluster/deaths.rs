@@ -56,14 +56,19 @@ async fn listeners_who_cannot_reach_their_node_lose_nothing_on_another() {
 /// Longer than a lease, and than clients wait for a sign of life.
 const NAP: Duration = Duration::from_secs(20);
 
+/// A node does nothing for that time; when it is awake again all is well with everybody.
+async fn sleeps(stage: &Stage, node: usize) {
+    stage.cluster.nodes[node].signal(Signal::SIGSTOP);
+    tokio::time::sleep(NAP).await;
+    stage.cluster.nodes[node].signal(Signal::SIGCONT);
+    stage.settles().await;
+    stage.all_hear().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_slept_wakes_up_without_harm() {
     let stage = Stage::set(plan()).await;
-    stage.cluster.nodes[1].signal(Signal::SIGSTOP);
-    tokio::time::sleep(NAP).await;
-    stage.cluster.nodes[1].signal(Signal::SIGCONT);
-    stage.settles().await;
-    stage.all_hear().await;
+    sleeps(&stage, 1).await;
     stage.near.is_whole();
     stage.third.is_whole();
     // They may have been away for longer than audio is kept.
@@ -75,11 +80,7 @@ async fn a_node_that_slept_wakes_up_without_harm() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_speakers_node_that_slept_has_no_say_any_more() {
     let stage = Stage::set(plan()).await;
-    stage.cluster.nodes[0].signal(Signal::SIGSTOP);
-    tokio::time::sleep(NAP).await;
-    stage.cluster.nodes[0].signal(Signal::SIGCONT);
-    stage.settles().await;
-    stage.all_hear().await;
+    sleeps(&stage, 0).await;
     stage.second.is_whole();
     stage.third.is_whole();
     stage.near.is_ordered();

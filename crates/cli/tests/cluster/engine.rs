@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ambo_client::{Closed, Failure};
-use ambo_testkit::cluster::{Ear, Node, Way, get, until};
+use ambo_testkit::cluster::{Ear, Node, Plan, Way, get, until};
 use ambo_testkit::redis::RedisCluster;
 
 use crate::stage::{SOON, Stage, plan};
@@ -50,9 +50,9 @@ impl Stage {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_restarts_with_its_memory_is_hardly_noticed() {
-    let mut stage = Stage::set(plan().durable()).await;
+/// The engine of such a cluster is killed, and back a little later.
+async fn restarts(plan: Plan) {
+    let mut stage = Stage::set(plan).await;
     stage.cluster.engine.kill();
     stage.bears_the_loss().await;
     tokio::time::sleep(AWAY).await;
@@ -61,13 +61,13 @@ async fn an_engine_that_restarts_with_its_memory_is_hardly_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_restarts_with_its_memory_is_hardly_noticed() {
+    restarts(plan().durable()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_engine_that_restarts_without_its_memory_is_told_again() {
-    let mut stage = Stage::set(plan()).await;
-    stage.cluster.engine.kill();
-    stage.bears_the_loss().await;
-    tokio::time::sleep(AWAY).await;
-    stage.cluster.engine.restart().await;
-    stage.recovers().await;
+    restarts(plan()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
