@@ -1,5 +1,6 @@
 //! The server a command talks to, and the token it shows.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -91,11 +92,9 @@ pub fn data_dir(matches: &ArgMatches) -> Result<PathBuf, Trouble> {
 
 /// Whether the server is on this machine, as far as its address tells.
 fn is_here(server: &Server) -> bool {
-    match server.url().host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host.starts_with("127."),
-        None => false,
-    }
+    let host = server.url().host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// How this program was called, so that a command it prints can be copied.
@@ -119,4 +118,26 @@ pub async fn interrupted() {
 /// Milliseconds for the machine's limits.
 pub fn millis(span: Duration) -> Millis {
     Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_gets_a_token_of_its_own() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("127.8.8.8", true),
+            ("[::1]", true),
+            ("127.example.org", false),
+            ("localhost.example.org", false),
+            ("192.0.2.1", false),
+            ("[2001:db8::1]", false),
+        ] {
+            let server = Server::parse(&format!("ws://{host}:8080/ws")).unwrap();
+            assert_eq!(is_here(&server), expected, "{host}");
+        }
+    }
 }
