@@ -1,4 +1,4 @@
-//! Where heard audio goes: a file, or a level on the screen.
+//! Where heard audio goes that is kept: a file.
 
 mod opus;
 mod wav;
@@ -60,15 +60,14 @@ impl Sink {
                 )));
             }
         };
-        File::create(path).map_err(|error| Trouble::failed(path.display(), error))?;
-        let (path, open) = (path.to_owned(), Open::Nothing);
-        let mut sink =
-            Self { path, kind, open, format: None, parts: 0, frames: 0, heard: Duration::ZERO };
-        if kind == Kind::Raw {
-            let file = File::create(&sink.path).map_err(|error| sink.failed(error))?;
-            sink.open = Open::Raw(BufWriter::new(file));
-        }
-        Ok(sink)
+        let file = File::create(path).map_err(|error| Trouble::failed(path.display(), error))?;
+        let open = match kind {
+            Kind::Raw => Open::Raw(BufWriter::new(file)),
+            // These begin with what the speaker is yet to say.
+            Kind::Wav | Kind::Opus => Open::Nothing,
+        };
+        let path = path.to_owned();
+        Ok(Self { path, kind, open, format: None, parts: 0, frames: 0, heard: Duration::ZERO })
     }
 
     /// The speaker has said what the audio is. A second format goes into a second file.
