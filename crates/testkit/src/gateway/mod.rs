@@ -34,7 +34,6 @@ mod bucket;
 mod connect;
 mod event;
 mod function;
-
 mod instance;
 mod invoke;
 mod knobs;
@@ -178,7 +177,6 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.accepting.abort();
-        self.shared.connections.lock().clear();
         // Ends their processes.
         self.shared.functions.lock().clear();
     }
