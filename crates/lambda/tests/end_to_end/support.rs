@@ -222,7 +222,6 @@ impl World {
     }
 
     /// What a function finds in its environment.
-    #[allow(dead_code, reason = "the measurement deploys functions of its own")]
     pub fn environment(&self, handler: &str) -> Vec<(String, String)> {
         with_name(handler, &self.env)
     }

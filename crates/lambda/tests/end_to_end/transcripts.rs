@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use ambo_core::Millis;
 use ambo_testkit::contract::{Ability, Client, Refused, Stage, conversations, converse};
+use ambo_testkit::gateway;
 use serde_json::Value;
 
-use crate::support::{AMBO, Functions, World, manual};
+use crate::support::{AMBO, Functions, World, bootstrap, manual};
 
 /// What can be done on AWS, but for the time, which only a test moves.
 const ABILITIES: [Ability; 2] = [Ability::Subprotocol, Ability::Refusals];
@@ -44,7 +45,10 @@ async fn set(functions: Functions, given: &Value) -> World {
     let given = given.map(|(name, value)| (name.to_uppercase(), value.as_str().unwrap()));
     let given: Vec<_> = given.collect();
     let settings: Vec<_> = given.iter().map(|(name, value)| (&**name, *value)).collect();
-    let world = World::start(functions, &settings).await;
+    let world = World::start(functions.clone(), &settings).await;
+    if matches!(functions, Functions::Processes) {
+        world.connect_by_one_instance();
+    }
     if settings.iter().any(|(name, _)| *name == "LANGUAGES") {
         world.know_languages().await;
     }
@@ -52,7 +56,16 @@ async fn set(functions: Functions, given: &Value) -> World {
 }
 
 impl World {
-    /// The services are asked in the background; until they have answered a table holds.
+    /// One thing after the other: two instances that tell the same listener something, the second
+    /// while the first is still at it, may do so in either order.
+    fn connect_by_one_instance(&self) {
+        let env = self.environment("connection");
+        let env: Vec<_> = env.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let function = gateway::Function::binary(&bootstrap(), &env).concurrency(1);
+        self.gateway.deploy("connection", function);
+    }
+
+    /// The services are asked when nobody waits; until they have answered a table holds.
     async fn know_languages(&self) {
         let mut attempts = 0;
         self.until("the languages", async || {
