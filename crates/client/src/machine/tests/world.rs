@@ -434,6 +434,9 @@ proptest! {
             (0..2).for_each(|_| world.step());
         }
         for _ in 0..4_000 {
+            if world.speaker.is_done() && world.listener.is_done() {
+                break;
+            }
             world.step();
         }
         prop_assert_eq!(world.ended, Some("endSession"));
