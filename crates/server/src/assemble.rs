@@ -94,6 +94,7 @@ pub(crate) async fn assemble(
         floors: Floors::default(),
         phase: AtomicU8::default(),
         drain: Drain::default(),
+        coming: Arc::default(),
     };
     Ok(Assembled { node: Arc::new(node), kept })
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use crate::clock::Clock;
 use crate::cluster::{Cluster, ClusterOutbox};
+use crate::node::Node;
 use crate::outbox::LocalOutbox;
 use crate::settings::{Settings, StoreKind};
 
@@ -113,12 +114,12 @@ impl Kept {
     }
 
     /// Writes what is left, and gives up what others would wait for.
-    pub(crate) async fn close(&self) -> anyhow::Result<()> {
+    pub(crate) async fn close(&self, node: &Node) -> anyhow::Result<()> {
         match self {
             Self::Embedded(store) => store.close().await.context("the store could not be closed"),
             // An engine that is away needs no goodbye: the node's lease runs out.
             Self::Cluster(cluster) => {
-                let _ = cluster.quit().await;
+                let _ = cluster.quit(node).await;
                 Ok(())
             }
         }

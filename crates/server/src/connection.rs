@@ -38,6 +38,7 @@ pub(crate) struct Admitted {
     pub(crate) admission: Admission,
     pub(crate) notices: Vec<Notice>,
     pub(crate) place: Place,
+    pub(crate) coming: Arc<()>,
 }
 
 /// The reading side of an open connection. Kept small: there is one for every listener.
@@ -119,6 +120,7 @@ impl Admitted {
             Some(message) if !is_told => connection.tell_end(message),
             Some(_) | None => {}
         }
+        drop(self.coming);
         (connection, self.notices)
     }
 }

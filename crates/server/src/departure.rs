@@ -2,12 +2,17 @@
 
 use ambo_core::event::{Departure, Via};
 use ambo_core::{Arrival, ConnectionId, Event, SourceAddress};
+use futures_util::future::join_all;
 
 use crate::node::Node;
 
 /// Departures that wait for a store to come back. More than connections can be open; what is
 /// beyond it is taken out when its session ends.
 const MAX_WAITING: usize = 100_000;
+
+/// Departures told at the same time when it is back: thousands are told within a second or two,
+/// across a network too.
+const AT_ONCE: usize = 64;
 
 /// The departure of a connection, for the rules.
 pub(crate) fn departure(
@@ -44,14 +49,15 @@ pub(crate) fn take_back(node: &Node, arrival: &Arrival) {
 }
 
 /// Tells the departures that the store did not take when they happened, up to the first that it
-/// still does not take; that one is the last the next time.
+/// still does not take; those that it does not are the last the next time.
 pub(crate) async fn tell_waiting(node: &Node) {
     let mut waiting = std::mem::take(&mut *node.departures.lock()).into_iter();
-    let mut refused = None;
-    while refused.is_none()
-        && let Some(arrival) = waiting.next()
-    {
-        refused = tell(node, arrival).await.err();
+    // The first one alone, to see whether the store takes any.
+    let (mut refused, mut some) = (Vec::new(), 1);
+    while refused.is_empty() && !waiting.as_slice().is_empty() {
+        let telling = waiting.by_ref().take(some).map(|arrival| tell(node, arrival));
+        refused.extend(join_all(telling).await.into_iter().filter_map(Result::err));
+        some = AT_ONCE;
     }
     waiting.chain(refused).for_each(|arrival| wait(node, arrival));
 }

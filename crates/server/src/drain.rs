@@ -197,7 +197,7 @@ async fn until(node: &Node, moment: Millis) {
 }
 
 async fn gone(node: &Node) {
-    while node.lives.len() > 0 {
+    while !node.is_empty() {
         node.clock.rest(STEP).await;
     }
 }

@@ -150,7 +150,7 @@ impl Server {
             // A task that panicked has been reported by the panic itself.
             let _ = task.await;
         }
-        self.kept.close().await?;
+        self.kept.close(&self.node).await?;
         tracing::info!(component = "server", operation = "stop", "stopped");
         Ok(())
     }

@@ -24,7 +24,7 @@ pub(crate) struct Live {
     pub(crate) heard_at: AtomicU64,
     /// When it was last pinged.
     pub(crate) pinged_at: AtomicU64,
-    /// How much of its age it has been told: 0 nothing, 1 to refresh, 2 the warning, 3 closed.
+    /// What it has been told for its age: 1 to refresh, 2 the warning, 3 both.
     pub(crate) age_told: AtomicU8,
     /// When its member moved to another connection; 0 while it is a member's own.
     pub(crate) retired_at: AtomicU64,
@@ -138,6 +138,13 @@ impl Lives {
         let desks = self.desks.lock();
         let known = desks.get(session).map(|desk| desk.state.last_state_change);
         known.is_none_or(|known| state.last_state_change > known)
+    }
+
+    /// Whether a state is earlier than the one noted.
+    pub(crate) fn is_past(&self, session: &SessionId, state: BroadcastState) -> bool {
+        let desks = self.desks.lock();
+        let known = desks.get(session).map(|desk| desk.state.last_state_change);
+        known.is_some_and(|known| state.last_state_change < known)
     }
 
     /// The state to tell a newcomer who was decided on when it was `decided`.

@@ -44,6 +44,8 @@ pub(crate) struct Node {
     /// A [`Phase`]; the default is the first.
     pub(crate) phase: AtomicU8,
     pub(crate) drain: Drain,
+    /// Held by everybody who is being let in: not connected yet, but perhaps a member already.
+    pub(crate) coming: Arc<()>,
 }
 
 /// Refreshes of one session's speaker go one after the other, so that the last to be written is
@@ -139,35 +141,49 @@ impl Node {
         if let Reply::Created { session, .. } = &reply {
             self.lives.renew_desk(session);
         }
-        let Some(cluster) = &self.cluster else { return (Ok(reply), self.admit(grant)) };
-        let begun = cluster.begin(&reply).await;
-        let admission = self.admit(grant);
-        let prepared = match begun {
-            Ok(()) => cluster.prepare(grant).await,
-            failed => failed,
-        };
-        match prepared {
-            Ok(()) => (Ok(reply), admission),
+        match self.prepare(&reply, grant).await {
+            // Not before: whoever is refused has taken the floor from nobody.
+            Ok(()) => (Ok(reply), self.admit(grant)),
             Err(fault) => (Err(refusal_of(&fault)), Admission::None),
         }
     }
 
+    /// In a cluster, sees to it that a newcomer misses nothing that is told or spoken elsewhere.
+    async fn prepare(&self, reply: &Reply, grant: Option<&Grant>) -> Result<(), StoreFault> {
+        let (Some(cluster), Some(grant)) = (&self.cluster, grant) else { return Ok(()) };
+        cluster.begin(reply).await?;
+        let (session, floor, state) = scene(grant);
+        // First, so that nothing of the session is given up from here on.
+        cluster.touch(session, floor);
+        // What was spoken before is put into the hub. That it has ended is told later.
+        let _ = self.open(session, floor, state);
+        cluster.prepare(grant).await
+    }
+
+    /// Whether nobody is connected, nobody is being let in, and the store knows of all departures.
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.is_empty() && self.departures.lock().is_empty()
+    }
+
+    /// Whether nobody is connected, and nobody is being let in.
+    pub(crate) fn is_empty(&self) -> bool {
+        // In this order: whoever comes is connected before they are no longer coming.
+        Arc::strong_count(&self.coming) == 1 && self.lives.len() == 0
+    }
+
     /// Turns a grant into a right to speak or to be seated, at once, before the socket is open.
     pub(crate) fn admit(&self, grant: Option<&Grant>) -> Admission {
-        let (session, floor, state) = match grant {
-            Some(Grant::Speak { session, language, state }) => (session, *language, *state),
-            Some(Grant::Hear { session, floor, state, .. }) => (session, *floor, *state),
-            None => return Admission::None,
-        };
+        let Some(grant) = grant else { return Admission::None };
+        let (session, floor, state) = scene(grant);
         if let Err(message) = self.open(session, floor, state) {
             return Admission::Ended(message);
         }
         match grant {
-            Some(Grant::Speak { .. }) => self.hub.voice(session).map_or_else(
+            Grant::Speak { .. } => self.hub.voice(session).map_or_else(
                 |_| Admission::Ended(self.lives.ended(session).unwrap_or_default()),
                 Admission::Floor,
             ),
-            Some(Grant::Hear { .. }) | None => Admission::Seat,
+            Grant::Hear { .. } => Admission::Seat,
         }
     }
 
@@ -193,6 +209,14 @@ impl Node {
                 Err(message)
             }
         }
+    }
+}
+
+/// The session that a grant is for, its floor, and its state.
+fn scene(grant: &Grant) -> (&SessionId, Language, BroadcastState) {
+    match grant {
+        Grant::Speak { session, language, state } => (session, *language, *state),
+        Grant::Hear { session, floor, state, .. } => (session, *floor, *state),
     }
 }
 

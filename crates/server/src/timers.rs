@@ -1,7 +1,7 @@
 //! What time drives: pings, silence, age, expiry, status, and what is to be tried again.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ambo_app::ports::StoreFault;
 use ambo_core::event::Via;
@@ -29,6 +29,7 @@ const SLOW: Millis = Millis::from_secs(1);
 /// Runs until told to stop.
 pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: CancellationToken) {
     let mut slow_at = Millis::ZERO;
+    let mut ages_at = Millis::ZERO;
     let mut failing = None;
     // Across a network, what need not be told within a second is asked for less often.
     let rest = if node.cluster.is_some() { 5 } else { 1 };
@@ -41,15 +42,17 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
         let now = node.clock.now();
         // A clock set back by hand must not stop the slow work.
         let is_slow = now.since(slow_at) >= SLOW || now < slow_at;
-        for live in node.lives.all() {
-            look_at(&node, &live, now).await;
+        let lives = node.lives.all();
+        lives.iter().for_each(|live| look_at(&node, live, now));
+        if now >= ages_at && !tell_ages(&node, &lives, now).await {
+            ages_at = now + SLOW;
         }
         sweep(&node, &mut failing).await;
         if is_slow {
             slow_at = now;
+            node.metrics.connections.set(node.lives.len() as i64);
             tell_status(&node, now).await;
             tell_waiting(&node).await;
-            node.metrics.connections.set(node.lives.len() as i64);
             if slow_rounds.is_multiple_of(rest) {
                 tell_ends(&node, now).await;
                 count(&node).await;
@@ -64,7 +67,7 @@ pub(crate) async fn run(node: Arc<Node>, tls: Option<Arc<Tls>>, stop: Cancellati
 }
 
 /// One connection: silent for too long, too old, moved on, or in need of a ping.
-async fn look_at(node: &Node, live: &Arc<Live>, now: Millis) {
+fn look_at(node: &Node, live: &Arc<Live>, now: Millis) {
     let limits = node.limits();
     let heard_at = Millis(live.heard_at.load(Ordering::Relaxed));
     let silence = now.since(heard_at);
@@ -86,21 +89,41 @@ async fn look_at(node: &Node, live: &Arc<Live>, now: Millis) {
         }
         return;
     }
-    tell_age(node, live, age).await;
     ping(node, live, silence, now);
 }
 
-/// Asks the rules once at each age that may call for a word.
-async fn tell_age(node: &Node, live: &Live, age: Millis) {
-    let limits = node.limits();
+/// Asks the rules once at each age that may call for a word, until the store is not there to be
+/// asked. Says whether it was.
+async fn tell_ages(node: &Node, lives: &[Arc<Live>], now: Millis) -> bool {
+    let is_there = &AtomicBool::new(true);
+    let due = lives.iter().filter_map(|live| {
+        let due = age_due(node, live, now);
+        (due > 0).then(|| (Arc::clone(live), due))
+    });
+    let tell = |(live, due): (Arc<Live>, u8)| async move {
+        if !is_there.load(Ordering::Relaxed) {
+            return;
+        }
+        match handle(node, &live, Event::Age).await {
+            Err(Refusal::ServiceUnavailable { .. }) => is_there.store(false, Ordering::Relaxed),
+            // Any other refusal means that it has no record any more, and that is no news.
+            Ok(()) | Err(_) => {
+                live.age_told.fetch_or(due, Ordering::Relaxed);
+            }
+        }
+    };
+    stream::iter(due).for_each_concurrent(AT_ONCE, tell).await;
+    is_there.load(Ordering::Relaxed)
+}
+
+/// What a connection's age may call for and has not been told, as `age_told` has it.
+fn age_due(node: &Node, live: &Live, now: Millis) -> u8 {
+    let (limits, age) = (node.limits(), now.since(live.opened_at));
     let is_due = |at: Millis| !at.is_zero() && age >= at;
     let due = u8::from(is_due(limits.connection_refresh))
         + 2 * u8::from(is_due(limits.connection_warning));
-    if due & !live.age_told.fetch_or(due, Ordering::Relaxed) == 0 {
-        return;
-    }
-    // A refusal means that it has no record any more, and that is no news.
-    let _ = handle(node, live, Event::Age).await;
+    let is_retired = live.retired_at.load(Ordering::Relaxed) != 0;
+    if is_retired { 0 } else { due & !live.age_told.load(Ordering::Relaxed) }
 }
 
 fn ping(node: &Node, live: &Live, silence: Millis, now: Millis) {
@@ -149,8 +172,9 @@ async fn tell_ends(node: &Node, now: Millis) {
     let look = |session: SessionId| async move {
         let named = OfSession::Named(session.clone());
         let wanted = Wanted { session: named, ..Wanted::default() };
-        let Ok(seen) = node.app.store().load(&wanted).await else { return };
-        let is_missed = seen.session.is_none();
+        // What cannot be asked for is not missed, nor was it meanwhile.
+        let is_missed =
+            node.app.store().load(&wanted).await.is_ok_and(|seen| seen.session.is_none());
         if let Some(reason) = node.lives.miss(&session, is_missed, now, node.pace.missing) {
             let tidings = Tidings::Ended { reason, message: None };
             let notice = Notice { audience: Audience::Everyone(session), tidings };

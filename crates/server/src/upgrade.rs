@@ -48,6 +48,7 @@ pub(crate) async fn answer(node: Arc<Node>, peer: Peer, mut request: Request) ->
         accept: handshake.accept,
         start: Instant::now(),
         peer,
+        coming: Arc::clone(&node.coming),
     };
     let place = match knock.place() {
         Ok(place) => place,
@@ -59,7 +60,10 @@ pub(crate) async fn answer(node: Arc<Node>, peer: Peer, mut request: Request) ->
     }
     let query = request.uri().query().unwrap_or_default();
     let connecting = Connecting::parse(query, authorization(request.headers()));
-    knock.decide(node, connecting, place).await
+    // In a task of its own: of a client that hangs up meanwhile the HTTP server asks no more, but it
+    // may have become a member, and then it must leave again.
+    let decided = tokio::spawn(knock.decide(node, connecting, place)).await;
+    decided.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// Somebody who wants to come in.
@@ -72,6 +76,8 @@ struct Knock {
     accept: String,
     start: Instant,
     peer: Peer,
+    /// Held until the connection is entered, or nothing came of it.
+    coming: Arc<()>,
 }
 
 impl Knock {
@@ -127,6 +133,7 @@ impl Knock {
             admission,
             notices,
             place,
+            coming: Arc::clone(&self.coming),
         };
         self.accept(admitted)
     }

@@ -58,16 +58,14 @@ pub(super) fn decide(actor: &Actor<'_>, terms: &Terms, seen: &Seen) -> Result<De
     Ok(Decision { change, notices, ..Decision::default() })
 }
 
-/// The node is being drained. A connection that was told to refresh already is on its way.
+/// The node is being drained. A connection that was told to refresh already is told of the new
+/// deadline, as that may be sooner, and in case the first word was lost. Its proof stays the same.
 pub(super) fn drain(deadline: Millis, actor: &Actor<'_>, seen: &Seen) -> Result<Decision, Refusal> {
     let own = seen.own()?;
-    if own.told.is_some() {
-        return Ok(Decision::default());
-    }
-    let secret = Secret(actor.stamp.entropy.secret());
+    let secret = own.told.unwrap_or_else(|| Secret(actor.stamp.entropy.secret()));
     let notice = refresh_required(own, secret, RefreshReason::Drain, deadline);
     Ok(Decision {
-        change: Some(mark(own, Some(secret), false)),
+        change: own.told.is_none().then(|| mark(own, Some(secret), false)),
         notices: Vec::from([notice]),
         ..Decision::default()
     })
@@ -182,11 +180,15 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_told_is_not_told_again_by_a_drain() {
+    fn one_that_was_told_hears_of_a_drain_with_the_proof_it_has() {
         let world = World::new();
-        let seen = Seen { own: Some(world.told_listener("c2")), ..world.seen() };
+        let own = world.told_listener("c2");
+        let seen = Seen { own: Some(own.clone()), ..world.seen() };
         let decision = drain(world.now(), &world.anyone("c2"), &seen).unwrap();
-        assert_eq!(decision, Decision::default());
+        assert_eq!(decision.change, None);
+        let Tidings::RefreshRequired(said) = &decision.notices[0].tidings else { panic!() };
+        assert_eq!((said.reason, said.deadline), (RefreshReason::Drain, world.now()));
+        assert_eq!(said.token.as_ref().map(|token| token.secret), own.told);
     }
 
     #[test]

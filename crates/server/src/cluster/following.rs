@@ -44,40 +44,73 @@ struct Heard {
     audio: bool,
 }
 
-impl Following {
-    fn touch(&self, session: &SessionId, floor: Language, now: Millis) -> Arc<Followed> {
-        let mut sessions = self.0.lock();
+/// What a newcomer needs of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Notices, and how far the audio has come.
+    Speaker,
+    /// Notices and audio, beginning with the last seconds.
+    Listener,
+}
+
+impl Cluster {
+    /// Keeps a session followed for a while, if it is, though nobody here may be in it yet.
+    pub(crate) fn touch(&self, session: &SessionId, floor: Language) {
+        self.touched(session, floor);
+    }
+
+    fn touched(&self, session: &SessionId, floor: Language) -> Arc<Followed> {
+        let mut sessions = self.following.0.lock();
         let followed = sessions.entry(session.clone()).or_insert_with(|| {
             let (touched_at, heard) = (AtomicU64::new(0), tokio::sync::Mutex::default());
             Arc::new(Followed { floor, touched_at, heard, early: Mutex::new(None) })
         });
-        followed.touched_at.store(now.0, Ordering::Relaxed);
+        followed.touched_at.store(self.clock.now().0, Ordering::Relaxed);
         Arc::clone(followed)
     }
-}
 
-impl Cluster {
-    /// Hears notices and audio of a session, beginning with the last seconds.
-    pub(super) async fn listen(
+    /// Hears of a session what this part in it needs.
+    pub(super) async fn follow(
         &self,
         session: &SessionId,
         floor: Language,
+        part: Part,
     ) -> Result<(), StoreFault> {
-        let followed = self.following.touch(session, floor, self.clock.now());
+        let followed = self.touched(session, floor);
         let mut heard = followed.heard.lock().await;
-        self.hear_notices(session, &mut heard).await?;
-        if !heard.audio {
-            *followed.early.lock() = Some(Vec::new());
-            let begun = self.begin_audio(session, floor).await;
-            let mut early = followed.early.lock();
-            for payload in early.take().into_iter().flatten() {
-                audio::relay(&self.local.hub, session, &payload);
+        if !heard.notices {
+            let kept = self.bus.follow(Topic::Session(session.clone()), Since::Kept).await?;
+            heard.notices = true;
+            kept.iter().for_each(|entry| self.take_kept(&entry.payload));
+        }
+        match part {
+            _ if heard.audio => {}
+            Part::Speaker => {
+                let [audio, configuration] = audio::topics(session, floor);
+                let kept = self.bus.kept(&audio).await?;
+                self.feed(session, &configuration, &kept).await?;
             }
-            drop(early);
-            heard.audio = begun.is_ok();
-            return begun;
+            Part::Listener => {
+                self.listen(session, &followed).await?;
+                heard.audio = true;
+            }
+        }
+        // It may have ended, and been left, in the meantime.
+        if !self.following.0.lock().contains_key(session) {
+            self.unfollow(session, floor);
         }
         Ok(())
+    }
+
+    /// Hears audio, beginning with the last seconds; what comes meanwhile waits behind those.
+    async fn listen(&self, session: &SessionId, followed: &Followed) -> Result<(), StoreFault> {
+        *followed.early.lock() = Some(Vec::new());
+        let begun = self.begin_audio(session, followed.floor).await;
+        let mut early = followed.early.lock();
+        for payload in early.take().into_iter().flatten() {
+            audio::relay(&self.local.hub, session, &payload);
+        }
+        begun
     }
 
     async fn begin_audio(&self, session: &SessionId, floor: Language) -> Result<(), StoreFault> {
@@ -95,32 +128,6 @@ impl Cluster {
             Some(_) => {}
             None => audio::relay(&self.local.hub, session, &payload),
         }
-    }
-
-    /// Hears notices of a session, and learns how far its speaker has come.
-    pub(super) async fn catch_up(
-        &self,
-        session: &SessionId,
-        floor: Language,
-    ) -> Result<(), StoreFault> {
-        let followed = self.following.touch(session, floor, self.clock.now());
-        let mut heard = followed.heard.lock().await;
-        self.hear_notices(session, &mut heard).await?;
-        if !heard.audio {
-            let [audio, configuration] = audio::topics(session, floor);
-            let kept = self.bus.kept(&audio).await?;
-            self.feed(session, &configuration, &kept).await?;
-        }
-        Ok(())
-    }
-
-    async fn hear_notices(&self, session: &SessionId, heard: &mut Heard) -> Result<(), StoreFault> {
-        if !heard.notices {
-            let kept = self.bus.follow(Topic::Session(session.clone()), Since::Kept).await?;
-            heard.notices = true;
-            kept.iter().for_each(|entry| self.take_kept(&entry.payload));
-        }
-        Ok(())
     }
 
     /// What was told before this node began to listen, but perhaps after the newcomer was decided
@@ -157,9 +164,13 @@ impl Cluster {
     /// Hears no more of a session; says what its floor was.
     pub(super) fn leave(&self, session: &SessionId) -> Option<Language> {
         let followed = self.following.0.lock().remove(session)?;
-        self.bus.unfollow(&Topic::Session(session.clone()));
-        self.bus.unfollow(&Topic::Audio { session: session.clone(), language: followed.floor });
+        self.unfollow(session, followed.floor);
         Some(followed.floor)
+    }
+
+    fn unfollow(&self, session: &SessionId, language: Language) {
+        self.bus.unfollow(&Topic::Session(session.clone()));
+        self.bus.unfollow(&Topic::Audio { session: session.clone(), language });
     }
 
     /// Hears no more of a session that ended here, and throws away what nobody will ask for. The
@@ -177,28 +188,27 @@ impl Cluster {
     /// Stops following what nobody here hears any more. A session in which nobody is at all is
     /// forgotten; the store has it.
     pub(super) fn tidy(&self) {
-        let now = self.clock.now();
-        let sessions: Vec<_> = {
-            let sessions = self.following.0.lock();
-            sessions.iter().map(|(id, followed)| (id.clone(), Arc::clone(followed))).collect()
-        };
         let occupied = self.local.lives.occupied();
-        for (session, followed) in sessions {
+        // All under the lock: whoever is let in has been seen here, or begins anew after it.
+        self.following.0.lock().retain(|session, followed| {
             let touched_at = Millis(followed.touched_at.load(Ordering::Relaxed));
-            if now.since(touched_at) < LINGER || self.local.hub.count(&session) > 0 {
-                continue;
+            let is_recent = self.clock.now().since(touched_at) < LINGER;
+            if is_recent || self.local.hub.count(session) > 0 {
+                return true;
             }
             // Somebody is being let in at this moment.
-            let Ok(mut heard) = followed.heard.try_lock() else { continue };
-            if occupied.contains(&session) {
-                heard.audio = false;
-                let topic = Topic::Audio { session: session.clone(), language: followed.floor };
-                self.bus.unfollow(&topic);
-            } else {
-                self.leave(&session);
-                self.local.hub.close(&session);
-                self.local.lives.forget_desk(&session);
+            let Ok(mut heard) = followed.heard.try_lock() else { return true };
+            if occupied.contains(session) {
+                if std::mem::take(&mut heard.audio) {
+                    let (session, language) = (session.clone(), followed.floor);
+                    self.bus.unfollow(&Topic::Audio { session, language });
+                }
+                return true;
             }
-        }
+            self.unfollow(session, followed.floor);
+            self.local.hub.close(session);
+            self.local.lives.forget_desk(session);
+            false
+        });
     }
 }

@@ -31,6 +31,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(8);
 const UNSETTLED_FOR: Duration = Duration::from_secs(20);
 /// How often the truth is looked after when all is well, in renewals.
 const CALM: u32 = 5;
+/// How often this node's sessions that have ended are forgotten, in renewals: each five minutes.
+const CLEARING: u32 = 150;
 /// Members of a dead node that are told to have left at the same time.
 const AT_ONCE: usize = 64;
 
@@ -86,7 +88,7 @@ impl Keeper {
     async fn work(&self, round: u32, suspects: &mut Suspects) -> Result<(), StoreFault> {
         let (is_answered, is_settled) = {
             let pulse = self.cluster.pulse.lock();
-            (pulse.is_answered, pulse.settled_since.elapsed() >= SETTLED_AFTER)
+            (pulse.is_answered, pulse.is_settled())
         };
         if !is_answered {
             return Ok(());
@@ -95,6 +97,9 @@ impl Keeper {
             self.cluster.reconcile(&self.node, suspects).await?;
         }
         self.cluster.tidy();
+        if round.is_multiple_of(CLEARING) {
+            self.cluster.store.forget_ended(self.cluster.id.as_str()).await?;
+        }
         self.cluster.agree().await?;
         if is_settled {
             for dead in self.cluster.leases.dead().await? {
@@ -189,6 +194,13 @@ impl Pulse {
         }
     }
 
+    /// Whether it has held its lease for so long that those who have not are dead. A process that
+    /// has just woken does not know yet what became of its own.
+    fn is_settled(&self) -> bool {
+        self.renewed_at.is_some_and(|at| at.elapsed() < MOST_BETWEEN)
+            && self.settled_since.elapsed() >= SETTLED_AFTER
+    }
+
     /// Notes what a renewal has found. That the engine did not know this node, or is another than
     /// before, means that it may have lost more; and while this process was stopped, it may have
     /// been taken for dead.
@@ -232,4 +244,22 @@ const PAGE: usize = 100;
 pub(super) async fn lapse(node: &Node, member: Connection) {
     let arrival = departure(node, &member.id, member.source, Departure::Lost);
     tell_departure(node, arrival).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_who_has_just_woken_takes_nobody_for_dead() {
+        let ago = |secs| Instant::now().checked_sub(Duration::from_secs(secs)).unwrap();
+        let pulse = |renewed, settled| {
+            let (renewed_at, settled_since) = (Some(ago(renewed)), ago(settled));
+            Pulse { renewed_at, settled_since, is_answered: true, ..Pulse::new() }
+        };
+        assert!(pulse(2, 60).is_settled());
+        assert!(!pulse(2, 5).is_settled());
+        assert!(!pulse(20, 60).is_settled());
+        assert!(!Pulse::new().is_settled());
+    }
 }

@@ -32,9 +32,10 @@ pub(crate) use keeper::Keeper;
 pub(crate) use outbox::ClusterOutbox;
 
 use crate::clock::Clock;
+use crate::node::Node;
 use crate::outbox::LocalOutbox;
 use crate::parcel::Parcel;
-use following::Following;
+use following::{Following, Part};
 use keeper::Pulse;
 
 /// How long the last words of a node may take to reach the engine.
@@ -123,14 +124,15 @@ impl Cluster {
 
     /// Sees to it that a newcomer with this grant misses nothing that is told or spoken elsewhere.
     /// Called when its session is open in the hub, before it has its place there.
-    pub(crate) async fn prepare(&self, grant: Option<&Grant>) -> Result<(), StoreFault> {
+    pub(crate) async fn prepare(&self, grant: &Grant) -> Result<(), StoreFault> {
         match grant {
-            Some(Grant::Speak { session, language, .. }) => {
-                self.catch_up(session, *language).await?;
+            Grant::Speak { session, language, .. } => {
+                self.follow(session, *language, Part::Speaker).await?;
                 self.keep_record(session).await
             }
-            Some(Grant::Hear { session, floor, .. }) => self.listen(session, *floor).await,
-            None => Ok(()),
+            Grant::Hear { session, floor, .. } => {
+                self.follow(session, *floor, Part::Listener).await
+            }
         }
     }
 
@@ -163,6 +165,13 @@ impl Cluster {
             return;
         }
         let ended = match &parcel {
+            // The one who told it was slower than whoever changed it after that: taken now, it
+            // would stay.
+            Parcel::Broadcast { session, state, .. }
+                if self.local.lives.is_past(session, *state) =>
+            {
+                return;
+            }
             Parcel::Ended { session, .. } => Some(session.clone()),
             Parcel::Word { .. } | Parcel::Superseded { .. } | Parcel::Broadcast { .. } => None,
         };
@@ -195,9 +204,13 @@ impl Cluster {
         frame.publish(&self.bus, session, sequence);
     }
 
-    /// Gives this node up in good order, once nobody is connected to it.
-    pub(crate) async fn quit(&self) -> Result<(), StoreFault> {
+    /// Gives this node up in good order, if the store has none of its members any more. Else its
+    /// lease is left to run out, so that others let go whom it could not.
+    pub(crate) async fn quit(&self, node: &Node) -> Result<(), StoreFault> {
         self.bus.flush(FLUSH_PATIENCE).await;
+        if !node.is_deserted() {
+            return Ok(());
+        }
         self.leases.forget(&self.id, &self.id).await?;
         self.store.forget_node(self.id.as_str()).await
     }

@@ -12,8 +12,8 @@ use ambo_app::ports::StoreFault;
 use ambo_core::notice::Turn;
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{
-    Applied, Audience, Change, Connection, ConnectionId, Notice, Role, Session, SessionId, Speaker,
-    Tidings,
+    Applied, Audience, Change, Connection, ConnectionId, Millis, Notice, Role, Session, SessionId,
+    Speaker, Tidings,
 };
 use ambo_wire::websocket::{self, close_code};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -23,7 +23,7 @@ use super::keeper::lapse;
 use crate::live::Live;
 use crate::node::Node;
 
-/// Sessions compared at the same time.
+/// Sessions compared, and members put right in each, at the same time.
 const AT_ONCE: usize = 16;
 
 /// Connections that were amiss when they were looked at last.
@@ -71,10 +71,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// The same for one session, at once. What cannot be done now is done in a later round.
-    pub(crate) async fn bring_back(&self, node: &Node, session: &SessionId) {
+    /// The same for one member and its session, at once: all members of a session that was lost
+    /// may ask at the same time. What cannot be done now is done in a later round.
+    pub(crate) async fn bring_back(&self, node: &Node, member: &Live) {
+        let session = &member.session;
         let mut lives = node.lives.all();
-        lives.retain(|live| live.session == *session);
+        lives.retain(|live| live.id == member.id || live.is_speaker && live.session == *session);
         if let Err(fault) = self.reconcile_one(node, session.clone(), lives, None).await {
             tracing::warn!(
                 component = "cluster",
@@ -95,8 +97,7 @@ impl Cluster {
     ) -> Result<Vec<ConnectionId>, StoreFault> {
         let rows = self.store.members_of(&session, self.id.as_str()).await?;
         let rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-        let wanted = Wanted { session: OfSession::Named(session.clone()), ..Wanted::default() };
-        let known = node.app.store().load(&wanted).await?.session;
+        let known = session_of(node, &session).await?;
         let comparison = Comparison { node, before, session, known, rows, lives };
         comparison.put_right().await
     }
@@ -110,6 +111,7 @@ impl Comparison<'_> {
         let mut lives: Vec<_> = lives.into_iter().filter(|live| is_a_members(live)).collect();
         // The speaker first: without a session there is nothing to be admitted to.
         lives.sort_by_key(|live| !live.is_speaker);
+        let mut missing = Vec::new();
         for live in lives {
             let has_row = self.rows.remove(&live.id).is_some();
             let is_right = if live.is_speaker { self.is_speaker_right(&live) } else { has_row };
@@ -118,13 +120,15 @@ impl Comparison<'_> {
             }
             if !self.was_amiss(&live.id) {
                 amiss.push(live.id.clone());
-                continue;
-            }
-            match live.is_speaker {
-                true => self.bring_back_speaker(&live).await?,
-                false => self.bring_back_listener(&live).await?,
+            } else if live.is_speaker {
+                self.bring_back_speaker(&live).await?;
+            } else {
+                missing.push(live);
             }
         }
+        stream::iter(missing.iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |live| self.bring_back_listener(live))
+            .await?;
         self.let_go_strangers(&mut amiss).await;
         Ok(amiss)
     }
@@ -164,7 +168,8 @@ impl Comparison<'_> {
             },
             Some(known) => Change::Attach {
                 connection,
-                owner: known.owner.clone(),
+                // Should somebody else have been given this id since, it is stale.
+                owner: record.owner,
                 was: known.speaker.clone(),
                 expires_at,
                 now,
@@ -213,36 +218,50 @@ impl Comparison<'_> {
         let (max, now) = (self.node.limits().max_listeners, self.node.clock.now());
         let max = if max == 0 { u32::MAX } else { max };
         match self.node.app.store().commit(&Change::Admit { connection, max, now }).await? {
-            Applied::Stale => {
+            Applied::Stale if self.is_full(max).await? => {
                 live.outlet.close(websocket::close(close_code::TRY_AGAIN_LATER, "session full"));
             }
+            // The session has ended, or another round finds out more.
+            Applied::Stale => {}
             // It may have left in between, before it was counted.
-            Applied::Done if self.node.lives.find(&live.id).is_none() => {
-                lapse(self.node, row).await;
-            }
+            Applied::Done if !is_a_members(live) => lapse(self.node, row).await,
             Applied::Done => {}
         }
         Ok(())
     }
 
+    async fn is_full(&self, max: u32) -> Result<bool, StoreFault> {
+        let found = session_of(self.node, &self.session).await?;
+        Ok(found.is_some_and(|session| session.listeners >= max))
+    }
+
     /// Members that nobody here is: their departure has been missed.
     async fn let_go_strangers(&mut self, amiss: &mut Vec<ConnectionId>) {
         let now = self.node.clock.now();
+        // The longest between being let in and being connected.
+        let opening = Millis(self.node.pace.handshake_timeout.as_millis() as u64) + BEGINNING;
+        let mut strangers = Vec::new();
         for (id, row) in std::mem::take(&mut self.rows) {
-            if now.since(row.connected_at) < OPENING || self.node.lives.find(&id).is_some() {
+            if now.since(row.connected_at) < opening || self.node.lives.find(&id).is_some() {
                 continue;
             }
             if self.was_amiss(&id) {
-                lapse(self.node, row).await;
+                strangers.push(row);
             } else {
                 amiss.push(id);
             }
         }
+        stream::iter(strangers).for_each_concurrent(AT_ONCE, |row| lapse(self.node, row)).await;
     }
 }
 
-/// The longest between being let in and being connected: the handshake has its time limit.
-const OPENING: ambo_core::Millis = ambo_core::Millis::from_secs(15);
+/// How long it may take to follow a session for a newcomer, before the socket is opened.
+const BEGINNING: Millis = Millis::from_secs(5);
+
+async fn session_of(node: &Node, session: &SessionId) -> Result<Option<Session>, StoreFault> {
+    let wanted = Wanted { session: OfSession::Named(session.clone()), ..Wanted::default() };
+    Ok(node.app.store().load(&wanted).await?.session)
+}
 
 /// Whether a connection is still its member's own, as far as is known here.
 fn is_a_members(live: &Live) -> bool {

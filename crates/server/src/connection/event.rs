@@ -60,7 +60,7 @@ impl Connection {
         let is_own = self.live.retired_at.load(Ordering::Relaxed) == 0;
         match &self.node.cluster {
             Some(cluster) if is_unknown && is_own && cluster.is_behind().await => {
-                cluster.bring_back(&self.node, &self.live.session).await;
+                cluster.bring_back(&self.node, &self.live).await;
                 self.node.app.handle(arrival).await
             }
             Some(_) | None => outcome,

@@ -13,6 +13,7 @@ mod edge;
 mod garbage;
 mod identity;
 mod log;
+mod meanwhile;
 mod metrics;
 mod pages;
 mod stop;

@@ -24,6 +24,8 @@ pub enum Mishap {
     Hangs,
     /// It happens once the store is well again.
     Held,
+    /// It happens at once, and is answered once the store is well again.
+    Late,
 }
 
 /// What every fault of this store says.
@@ -58,10 +60,13 @@ impl Faulty {
             Mishap::Unheard => call.await.and(Err(unavailable())),
             Mishap::Hangs => std::future::pending().await,
             Mishap::Held => {
-                while self.mishaps.by_operation.lock().contains_key(operation) {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                self.mishaps.healed(operation).await;
                 call.await
+            }
+            Mishap::Late => {
+                let answer = call.await;
+                self.mishaps.healed(operation).await;
+                answer
             }
         }
     }
@@ -86,6 +91,12 @@ impl Mishaps {
 
     pub fn heal(&self) {
         self.by_operation.lock().clear();
+    }
+
+    async fn healed(&self, operation: &'static str) {
+        while self.by_operation.lock().contains_key(operation) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// How often something went wrong.
