@@ -29,6 +29,7 @@ pub struct Issuer {
 struct Mood {
     documents: HashMap<&'static str, String>,
     is_silent: bool,
+    asked: usize,
 }
 
 impl Issuer {
@@ -61,6 +62,11 @@ impl Issuer {
         self.mood.lock().is_silent = true;
     }
 
+    /// How many requests have come.
+    pub fn asked(&self) -> usize {
+        self.mood.lock().asked
+    }
+
     /// Answers every request with 404.
     pub fn fail(&self) {
         self.mood.lock().documents.clear();
@@ -84,6 +90,7 @@ async fn answer(mut stream: TcpStream, mood: Arc<Mutex<Mood>>) {
     }
     let request = String::from_utf8(request).unwrap();
     let path = request.split(' ').nth(1).unwrap();
+    mood.lock().asked += 1;
     if mood.lock().is_silent {
         return std::future::pending().await;
     }
