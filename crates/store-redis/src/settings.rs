@@ -71,6 +71,12 @@ pub enum SettingsError {
          a password must be percent-encoded"
     )]
     Parameter,
+    /// An authority, and nothing that it could have signed.
+    #[error(
+        "ca_file is of no use where nothing is encrypted: begin the store's URL with rediss \
+         (valkeys) in place of redis (valkey), or leave ca_file out"
+    )]
+    Unencrypted,
     /// A prefix that would break keys.
     #[error("a key prefix has 1 to 64 visible ASCII characters, and no braces")]
     Prefix,
@@ -118,7 +124,11 @@ impl RedisSettings {
         let nodes = hosts.into_iter().map(|host| place.node(host)).collect::<Result<_, _>>()?;
         let ca_file = parameters.ca_file;
         let (key_prefix, call_timeout) = ("ambo".into(), CALL_TIMEOUT);
-        Ok(Self { key_prefix, call_timeout, shape, nodes, ca_file })
+        let settings = Self { key_prefix, call_timeout, shape, nodes, ca_file };
+        if settings.ca_file.is_some() && !settings.is_encrypted() {
+            return Err(SettingsError::Unencrypted);
+        }
+        Ok(settings)
     }
 
     /// The same with another prefix.
@@ -154,9 +164,7 @@ impl RedisSettings {
 
     /// Whom to trust, where the operator says so.
     pub(crate) fn certificates(&self) -> std::io::Result<Option<TlsCertificates>> {
-        let Some(path) = self.ca_file.as_ref().filter(|_| self.is_encrypted()) else {
-            return Ok(None);
-        };
+        let Some(path) = &self.ca_file else { return Ok(None) };
         let root_cert = Some(std::fs::read(path)?);
         Ok(Some(TlsCertificates { client_tls: None, root_cert }))
     }
@@ -282,6 +290,9 @@ mod tests {
             ("redis+sentinel://a", SettingsError::Master),
             ("redis+cluster://a/1", SettingsError::Database),
             ("redis://a?cafile=x", SettingsError::Parameter),
+            ("redis://a?ca_file=x", SettingsError::Unencrypted),
+            ("valkey+cluster://a,b?ca_file=x", SettingsError::Unencrypted),
+            ("redis+sentinel://a/main?ca_file=x", SettingsError::Unencrypted),
         ] {
             assert_eq!(RedisSettings::parse(url).unwrap_err(), error, "{url}");
         }
