@@ -81,8 +81,12 @@ impl Talk {
         self.record.lock().clone()
     }
 
-    /// Says nothing for now. Gives the last frame.
+    /// Says nothing for now. Gives the last frame, which is one that all hear who are there.
     pub async fn fall_silent(&self) -> u32 {
+        if *self.is_on.borrow() {
+            // The one before may have been said before the last of them came.
+            self.say(1).await;
+        }
         self.is_on.send_replace(false);
         let is_silent = async {
             let mut last = self.spoken();
