@@ -4,11 +4,12 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ambo_testkit::ports::free_port;
 use support::Running;
 use tempfile::TempDir;
 
@@ -33,8 +34,7 @@ fn root() -> PathBuf {
 
 impl Desk {
     fn new() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        Self { folder: TempDir::new().unwrap(), port: free.local_addr().unwrap().port() }
+        Self { folder: TempDir::new().unwrap(), port: free_port() }
     }
 
     /// Runs a line of the guide; only where things lie is different.
@@ -60,7 +60,7 @@ impl Desk {
     fn wait_for_the_server(&self) {
         let start = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "the server does not answer");
+            assert!(start.elapsed() < Duration::from_secs(60), "the server does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

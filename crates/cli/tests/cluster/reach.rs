@@ -95,8 +95,8 @@ async fn a_session_whose_speaker_and_node_are_gone_is_ended_by_another_node() {
     audience.hears(last, SOON).await;
     cluster.nodes[0].kill();
     line.set_way(0, Way::Cut);
-    // The lease runs out, then the grace.
-    let within = Duration::from_secs(15 + 3 + 5);
+    // The lease runs out, then the grace; the rest is for a machine with much else to do.
+    let within = Duration::from_secs(15 + 3) + SOON;
     audience.all("the speaker is missed", within, |record| !record.turns.is_empty()).await;
     audience.all("the session ends", within, |record| record.closed.is_some()).await;
     for record in audience.records() {

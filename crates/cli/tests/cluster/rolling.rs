@@ -16,7 +16,7 @@ use crate::stage::{SETTLED, SOON, alone, plan};
 
 /// Nobody hears nothing for longer. A build for debugging, beside whatever else a machine does, is
 /// only to show that nobody is forgotten.
-const SILENCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 500 });
+const SILENCE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 8_000 } else { 500 });
 /// Listeners that a small machine can ask to move in a second, and carry their audio too.
 const MOVES_A_SECOND: u64 = 150;
 
@@ -74,7 +74,7 @@ async fn restart(cluster: &mut Cluster, n: usize, audience: &Audience, period: D
     let before = moves(audience);
     let start = Instant::now();
     cluster.nodes[n].signal(Signal::SIGTERM);
-    let (status, cpu) = cluster.nodes[n].ended(period + Duration::from_secs(10)).await;
+    let (status, cpu) = cluster.nodes[n].ended(period + SOON).await;
     assert!(status.success(), "{status}");
     let drained = start.elapsed();
     cluster.nodes[n].start();
