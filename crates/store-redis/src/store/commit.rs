@@ -28,6 +28,7 @@ struct Attach<'a> {
     was: &'a ambo_core::Speaker,
     expires_at: Millis,
     now: Millis,
+    moment: Moment,
 }
 
 impl RedisStore {
@@ -38,9 +39,9 @@ impl RedisStore {
                 let args = |claim| [row::row(connection, claim), max.to_string(), text(*now)];
                 self.seat(connection, *now, &self.verbs.admit, vec![id(connection)], args).await
             }
-            Change::Attach { connection, owner, was, expires_at, now } => {
-                let (expires_at, now) = (*expires_at, *now);
-                self.attach(Attach { connection, owner, was, expires_at, now }).await
+            Change::Attach { connection, owner, was, expires_at, now, moment } => {
+                let (expires_at, now, moment) = (*expires_at, *now, *moment);
+                self.attach(Attach { connection, owner, was, expires_at, now, moment }).await
             }
             Change::Move { from, to, now } => {
                 let names = vec![from.as_str().to_owned(), id(to)];
@@ -52,17 +53,17 @@ impl RedisStore {
                 let args = (connection.as_str(), target.as_str());
                 self.step(session, &self.verbs.retune, args).await
             }
-            Change::Steer { session, connection, was, becomes, now } => {
+            Change::Steer { session, connection, was, becomes, moment } => {
                 let flags = [was.0, was.1, becomes.0, becomes.1].map(row::flag);
-                let args = (connection.as_str(), &flags[..], now.0);
+                let args = (connection.as_str(), &flags[..], moment.after.0, moment.at.0);
                 self.step(session, &self.verbs.steer, args).await
             }
             Change::Drop { connection, session } => {
                 self.step(session, &self.verbs.drop, connection.as_str()).await
             }
-            Change::Lose { session, connection, until, now } => {
+            Change::Lose { session, connection, until, moment } => {
                 self.announce(session, *until).await?;
-                let args = (connection.as_str(), until.0, now.0);
+                let args = (connection.as_str(), until.0, moment.after.0, moment.at.0);
                 self.step(session, &self.verbs.lose, args).await
             }
             Change::End { session, guard } => self.end(session, guard).await,
@@ -97,7 +98,7 @@ impl RedisStore {
     }
 
     async fn attach(&self, attach: Attach<'_>) -> Result<Applied, StoreFault> {
-        let Attach { connection, owner, was, expires_at, now } = attach;
+        let Attach { connection, owner, was, expires_at, now, moment } = attach;
         let (speaker, until) = row::speaker(was);
         let args = |claim| {
             let life = life(expires_at, now).to_string();
@@ -109,6 +110,8 @@ impl RedisStore {
                 text(expires_at),
                 text(now),
                 life,
+                text(moment.after),
+                text(moment.at),
             ]
         };
         self.seat(connection, now, &self.verbs.attach, vec![id(connection)], args).await

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use ambo_app::ports::{StoreFault, Totals};
+use ambo_app::ports::{FaultKind, StoreFault, Totals};
 use ambo_core::{Millis, Session, SessionId, Speaker};
 use futures_util::future::try_join_all;
 
@@ -15,6 +15,9 @@ use crate::fault::malformed;
 
 /// So many sessions are looked at at the same time.
 const BATCH: usize = 256;
+
+/// A session whose times cannot be read is looked at again after so long.
+const ANOTHER_LOOK: Millis = Millis::from_mins(1);
 
 /// A session that may be due.
 struct Candidate {
@@ -66,7 +69,7 @@ impl RedisStore {
             let page: (u64, Vec<(String, String)>) = self.engine.run(scan).await?;
             // A scan may name the same one twice.
             let ids = page.1.into_iter().map(|(id, _)| id).filter(|id| counted.insert(id.clone()));
-            let ids = ids.map(|id| row::session_id(&id)).collect::<Result<Vec<_>, _>>()?;
+            let ids: Vec<_> = ids.filter_map(|id| SessionId::parse(&id)).collect();
             let listeners = try_join_all(ids.iter().map(|id| self.listeners(id))).await?;
             for count in listeners.into_iter().flatten() {
                 totals.sessions += 1;
@@ -97,17 +100,18 @@ impl RedisStore {
         Ok(self.engine.run::<Option<String>>(read).await?.unwrap_or_default())
     }
 
-    /// Notes what was seen of a session since: its deadline, or that it is gone.
+    /// Notes what was seen of a session since: its deadline, or that it is gone. Says whether it
+    /// did: nothing is noted of what was announced a moment ago.
     pub(super) async fn correct(
         &self,
         session: &SessionId,
         announced: &str,
         deadline: Option<Millis>,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<bool, StoreFault> {
         let deadline = deadline.map_or_else(String::new, |deadline| deadline.0.to_string());
         let args = (session.as_str(), announced, deadline);
         let keys = keys::deadlines(&self.engine);
-        self.engine.invoke::<u8>(&self.steps.correct, &keys, args).await.map(drop)
+        self.engine.invoke(&self.steps.correct, &keys, args).await
     }
 
     async fn candidates(&self, now: Millis) -> Result<Vec<Candidate>, StoreFault> {
@@ -117,25 +121,19 @@ impl RedisStore {
         if !pairs.remainder().is_empty() {
             return Err(malformed("a list of candidates"));
         }
-        pairs
-            .map(|pair| {
-                Ok(Candidate { id: row::session_id(&pair[0])?, announced: pair[1].clone() })
-            })
-            .collect()
+        let candidate = |pair: &[String]| {
+            Some(Candidate { id: SessionId::parse(&pair[0])?, announced: pair[1].clone() })
+        };
+        // What is no id names no session.
+        Ok(pairs.filter_map(candidate).collect())
     }
 
     async fn is_due(&self, candidate: &Candidate, now: Millis) -> Result<bool, StoreFault> {
-        let [session, _, _] = keys::session(&self.engine, &candidate.id);
-        let mut read = redis::cmd("HMGET");
-        read.arg(session).arg("speaker").arg("until").arg("expires");
-        let fields: [Option<String>; 3] = self.engine.run(read).await?;
-        let deadline = match fields {
-            [None, None, None] => None,
-            [Some(speaker), Some(until), Some(expires)] => {
-                let (until, expires) = (row::millis(&until)?, row::millis(&expires)?);
-                Some(if speaker.is_empty() { expires.min(until) } else { expires })
+        let deadline = match self.deadline_of(&candidate.id).await {
+            Err(fault) if fault.kind == FaultKind::Broken => {
+                return self.put_off(candidate, now, &fault).await.map(|()| false);
             }
-            _ => return Err(malformed("a session without its times")),
+            deadline => deadline?,
         };
         let is_due = deadline.is_some_and(|deadline| deadline <= now);
         if !is_due {
@@ -144,10 +142,50 @@ impl RedisStore {
         Ok(is_due)
     }
 
+    async fn deadline_of(&self, session: &SessionId) -> Result<Option<Millis>, StoreFault> {
+        let [session, _, _] = keys::session(&self.engine, session);
+        let mut read = redis::cmd("HMGET");
+        read.arg(session).arg("speaker").arg("until").arg("expires");
+        let fields: [Option<String>; 3] = self.engine.run(read).await?;
+        match fields {
+            [None, None, None] => Ok(None),
+            [Some(speaker), Some(until), Some(expires)] => {
+                let (until, expires) = (row::millis(&until)?, row::millis(&expires)?);
+                Ok(Some(if speaker.is_empty() { expires.min(until) } else { expires }))
+            }
+            _ => Err(malformed("a session without its times")),
+        }
+    }
+
+    /// Goes past a session that nobody can read, which must keep no other from ending. It is told
+    /// of when it is put off, by one node for all, and not at each of their many looks.
+    async fn put_off(
+        &self,
+        candidate: &Candidate,
+        now: Millis,
+        fault: &StoreFault,
+    ) -> Result<(), StoreFault> {
+        let again = Some(now + ANOTHER_LOOK);
+        if self.correct(&candidate.id, &candidate.announced, again).await? {
+            tracing::warn!(
+                component = "store",
+                operation = "due",
+                correlationId = %candidate.id,
+                error = %fault.source,
+                "a session cannot be read, nor ended; it is looked at again in a minute"
+            );
+        }
+        Ok(())
+    }
+
+    /// How many listeners a session has; nothing where it is gone or cannot be read.
     async fn listeners(&self, session: &SessionId) -> Result<Option<u64>, StoreFault> {
         let [session, _, _] = keys::session(&self.engine, session);
         let mut read = redis::cmd("HGET");
         read.arg(session).arg("listeners");
-        self.engine.run(read).await
+        match self.engine.run(read).await {
+            Err(fault) if fault.kind == FaultKind::Broken => Ok(None),
+            listeners => listeners,
+        }
     }
 }

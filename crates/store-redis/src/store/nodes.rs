@@ -4,7 +4,7 @@ use ambo_app::ports::StoreFault;
 use ambo_core::{Connection, ConnectionId, SessionId};
 use futures_util::future::try_join_all;
 
-use super::{LONGEST_LIFE, RedisStore, keys, row};
+use super::{LONGEST_LIFE, RedisStore, keys};
 
 /// So many sessions are asked for at the same time.
 const BATCH: usize = 256;
@@ -95,7 +95,8 @@ impl RedisStore {
         let mut list = redis::cmd("ZRANGE");
         list.arg(keys::node(&self.engine, node)).arg(0).arg(-1);
         let sessions: Vec<String> = self.engine.run(list).await?;
-        sessions.iter().map(|id| row::session_id(id)).collect()
+        // What is no id names no session.
+        Ok(sessions.iter().filter_map(|id| SessionId::parse(id)).collect())
     }
 
     async fn is_there(&self, session: &SessionId) -> Result<bool, StoreFault> {

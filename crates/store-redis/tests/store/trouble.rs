@@ -1,14 +1,15 @@
 //! An engine that is emptied, restarted, hung, full, or not the right one.
 
+use std::slice;
 use std::time::{Duration, Instant};
 
-use ambo_app::ports::{FaultKind, Store, StoreFault};
+use ambo_app::ports::{FaultKind, Store, StoreFault, Totals};
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{Applied, Millis, Session};
 use ambo_store_redis::{Engine, RedisSettings, RedisStore};
 use ambo_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
-use crate::draft::{admit, end, listener, open, session};
+use crate::draft::{LIFE, NOW, admit, end, listener, open, session};
 use crate::servers::{settings, store};
 
 const LATER: FaultKind = FaultKind::Unavailable { retry_after: Millis(1_000) };
@@ -208,6 +209,40 @@ async fn what_others_wrote_under_our_names_is_a_fault_and_no_panic() {
     server.run::<()>(&["HSET", &of("members"), "nodea.1", "a row of somebody"]).await;
     let fault = store.members_of(&draft.0.id, "nodea").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Broken, "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_nobody_can_read_keeps_no_other_from_ending() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let drafts = ["bare", "other", "sound", "wrong"].map(session);
+    let [bare, other, sound, wrong] = &drafts;
+    for draft in &drafts {
+        store.commit(&open(draft)).await.unwrap();
+        // As if that had been a while ago: what was announced just now is not put off.
+        let id = draft.0.id.as_str();
+        server.run::<()>(&["ZADD", "ambo:{deadlines}:announced", "1", id]).await;
+    }
+    let key = |draft: &(Session, _)| format!("ambo:{{{}}}:session", draft.0.id);
+    server.run::<()>(&["HDEL", &key(bare), "until", "listeners"]).await;
+    server.run::<()>(&["SET", &key(other), "x"]).await;
+    server.run::<()>(&["HSET", &key(wrong), "expires", "soon", "listeners", "many"]).await;
+    for strange in ["ambo:{deadlines}:due", "ambo:node:nodea:sessions"] {
+        server.run::<()>(&["ZADD", strange, "1", "no id"]).await;
+    }
+    let over = NOW + LIFE;
+    let due = async |now| store.due(now, None, 10).await.unwrap();
+    assert_eq!(due(over).await, slice::from_ref(&sound.0.id));
+    assert_eq!(store.totals().await.unwrap(), Totals { sessions: 1, listeners: 0 });
+    assert_eq!(store.sessions_of("nodea", None, 10).await.unwrap().len(), 4);
+    for draft in [bare, other, wrong] {
+        assert_eq!(seen(&store, &draft.0).await.unwrap_err().kind, FaultKind::Broken);
+    }
+    // Once it can be read again it ends, if not at once.
+    server.run::<()>(&["HSET", &key(bare), "until", "0"]).await;
+    assert_eq!(due(over + Millis::from_secs(59)).await, slice::from_ref(&sound.0.id));
+    let both = [bare.0.id.clone(), sound.0.id.clone()];
+    assert_eq!(due(over + Millis::from_mins(1)).await, both);
 }
 
 #[tokio::test]
