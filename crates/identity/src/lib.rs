@@ -25,7 +25,7 @@ use async_trait::async_trait;
 pub use fetch::{AddressError, FetchError, OidcError};
 pub use key_file::KeyFileError;
 pub use local::{IssueError, LocalIssuer};
-pub use oidc::{FETCH_EVERY, Oidc, OidcSettings, REFRESH_AFTER};
+pub use oidc::{FETCH_EVERY, Oidc, OidcSettings, REFRESH_AFTER, Renewal};
 pub use token::{Dialect, LEEWAY, MAX_TOKEN_LEN};
 
 /// Who issues the tokens a deployment believes.

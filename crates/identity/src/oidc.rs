@@ -36,6 +36,18 @@ pub struct OidcSettings {
     pub jwks_url: Option<String>,
     /// How the issuer says whom a token is meant for.
     pub dialect: Dialect,
+    /// When keys that have grown old are fetched anew.
+    pub renewal: Renewal,
+}
+
+/// When keys older than [`REFRESH_AFTER`] are fetched anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// While they are used one more time, so that nobody waits.
+    Meanwhile,
+    /// Before they are used. For a process that is stopped when it has answered, and all that it
+    /// has under way with it: there the last use of a revoked key could be days away.
+    First,
 }
 
 impl OidcSettings {
@@ -43,7 +55,7 @@ impl OidcSettings {
     pub fn new(issuer: impl Into<String>, audiences: Vec<String>) -> Self {
         let issuer = issuer.into();
         let dialect = if is_cognito(&issuer) { Dialect::Cognito } else { Dialect::Standard };
-        Self { issuer, audiences, jwks_url: None, dialect }
+        Self { issuer, audiences, jwks_url: None, dialect, renewal: Renewal::Meanwhile }
     }
 }
 
@@ -57,9 +69,9 @@ fn is_cognito(issuer: &str) -> bool {
 /// Knows the users behind an issuer's tokens.
 ///
 /// Keys are cached. A key nobody knows is asked for once, by one request that all who wait for it
-/// share, and never more often than [`FETCH_EVERY`]. Keys older than [`REFRESH_AFTER`] are used
-/// one more time while they are fetched in the background. An issuer that fails takes nothing
-/// away: the keys it gave are used for as long as it fails.
+/// share, and never more often than [`FETCH_EVERY`]. Keys older than [`REFRESH_AFTER`] are fetched
+/// anew, as [`Renewal`] says. An issuer that fails takes nothing away: the keys it gave are used for
+/// as long as it fails.
 pub struct Oidc {
     expected: Expected,
     cache: Arc<Cache>,
@@ -68,7 +80,7 @@ pub struct Oidc {
 impl Oidc {
     /// Knows an issuer's users. Nothing is asked of it yet.
     pub fn new(settings: OidcSettings) -> Result<Self, OidcError> {
-        let OidcSettings { issuer, audiences, jwks_url, dialect } = settings;
+        let OidcSettings { issuer, audiences, jwks_url, dialect, renewal } = settings;
         if audiences.is_empty() {
             return Err(OidcError::NoAudience);
         }
@@ -81,7 +93,7 @@ impl Oidc {
             }
         };
         let expected = Expected { issuer, audiences, dialect };
-        let cache = Cache { fetcher, state: Mutex::new(State::default()) };
+        let cache = Cache { fetcher, renewal, state: Mutex::new(State::default()) };
         Ok(Self { expected, cache: Arc::new(cache) })
     }
 
@@ -110,6 +122,7 @@ impl fmt::Debug for Oidc {
 
 struct Cache {
     fetcher: Fetcher,
+    renewal: Renewal,
     state: Mutex<State>,
 }
 
@@ -138,13 +151,14 @@ impl Cache {
     ) -> Result<DecodingKey, Unidentified> {
         let flight = {
             let mut state = self.state.lock();
-            if let Some(key) = state.key(shown)? {
-                if elapsed(state.asked_at, now) >= REFRESH_AFTER {
+            match state.key(shown)? {
+                Some(key) if elapsed(state.asked_at, now) < REFRESH_AFTER => return Ok(key),
+                Some(key) if self.renewal == Renewal::Meanwhile => {
                     self.fly(&mut state, now);
+                    return Ok(key);
                 }
-                return Ok(key);
+                Some(_) | None => self.fly(&mut state, now),
             }
-            self.fly(&mut state, now)
         };
         landed(flight).await;
         let state = self.state.lock();

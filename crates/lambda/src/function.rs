@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::sync::Arc;
 
-use ambo_identity::{Identity, OidcSettings};
+use ambo_identity::{Identity, OidcSettings, Renewal};
 use ambo_store_dynamodb::{DynamoStore, Tables};
 use anyhow::Context as _;
 use aws_credential_types::Credentials;
@@ -127,6 +127,8 @@ impl Function {
 fn identity(issuer: &Issuer) -> anyhow::Result<Identity> {
     let mut oidc = OidcSettings::new(&issuer.name, issuer.audiences.clone());
     oidc.jwks_url.clone_from(&issuer.jwks_url);
+    // Lambda stops a process that has answered.
+    oidc.renewal = Renewal::First;
     Identity::oidc(oidc).context("OIDC_ISSUER cannot be used")
 }
 

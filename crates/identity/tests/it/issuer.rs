@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_core::Millis;
-use ambo_identity::{FETCH_EVERY, Identity, Oidc, OidcError, OidcSettings, REFRESH_AFTER};
+use ambo_identity::{FETCH_EVERY, Identity, Oidc, OidcError, OidcSettings, REFRESH_AFTER, Renewal};
 use serde_json::json;
 
 use crate::world::{AUDIENCE, Answer, INVALID, Issuer, NOW, Signer};
@@ -67,6 +67,30 @@ async fn a_new_key_is_found_and_a_removed_one_forgotten() {
     until(async || verdict(&oidc, &old.token(&claims), in_an_hour).await == INVALID).await;
     assert_eq!(verdict(&oidc, &new.token(&claims), in_an_hour).await, user("ann"));
     assert_eq!(issuer.asked(), 3);
+}
+
+#[tokio::test]
+async fn who_cannot_renew_keys_meanwhile_renews_them_first() {
+    let (old, new) = (Signer::p256("2026-10"), Signer::p256("2026-11"));
+    let issuer = Issuer::with_keys(&[old.jwk()]).await;
+    let settings = OidcSettings { renewal: Renewal::First, ..issuer.settings() };
+    let oidc = Oidc::new(settings).unwrap();
+    let mut claims = issuer.claims();
+    claims["exp"] = json!(2_000_000_000);
+    let (known, other) = (old.token(&claims), new.token(&claims));
+    assert_eq!(verdict(&oidc, &known, NOW).await, user("ann"));
+    let nearly = NOW + REFRESH_AFTER - Millis(1);
+    assert_eq!((verdict(&oidc, &known, nearly).await, issuer.asked()), (user("ann"), 1));
+    // An issuer that fails is waited for once, and takes nothing away.
+    issuer.say("/jwks", Answer::Status(503));
+    for _ in 0..2 {
+        assert_eq!(verdict(&oidc, &known, NOW + REFRESH_AFTER).await, user("ann"));
+        assert_eq!(issuer.asked(), 2);
+    }
+    issuer.publish(&[new.jwk()]);
+    let later = NOW + REFRESH_AFTER + FETCH_EVERY;
+    assert_eq!(verdict(&oidc, &known, later).await, INVALID);
+    assert_eq!((verdict(&oidc, &other, later).await, issuer.asked()), (user("ann"), 3));
 }
 
 #[tokio::test]

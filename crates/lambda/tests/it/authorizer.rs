@@ -78,6 +78,24 @@ async fn keys_are_asked_for_once_and_a_dead_issuer_stops_no_listener() {
     assert_eq!(policy["context"], json!({ "identity": "unavailable" }));
 }
 
+/// Lambda stops whatever a function has under way when it has answered.
+#[tokio::test]
+async fn a_revoked_key_is_not_used_when_the_keys_are_an_hour_old() {
+    let world = World::new().await;
+    let knock = async || {
+        let good = world.token("ann").0;
+        let query = [CREATE[0], CREATE[1], ("token", &*good)];
+        effect(&world.give("authorizer", event(&query, &[])).await).to_owned()
+    };
+    assert_eq!(knock().await, "Allow");
+    let other = World::new().await.jwks();
+    world.page("/jwks", 200, other);
+    world.clock.advance(Millis::from_mins(59));
+    assert_eq!(knock().await, "Allow");
+    world.clock.advance(Millis::from_mins(1));
+    assert_eq!(knock().await, "Deny");
+}
+
 #[tokio::test]
 async fn an_event_without_a_method_allows_nothing() {
     let world = World::new().await;

@@ -80,12 +80,10 @@ impl World {
         let endpoint = serve(Arc::clone(&stub)).await;
         let keys = tempfile::tempdir().unwrap();
         let issuer = LocalIssuer::open(keys.path()).unwrap();
-        let jwks = serde_json::from_str(issuer.jwks_json()).unwrap();
-        stub.plan.lock().pages.insert("/jwks".to_owned(), (200, jwks));
         let mut environment = environment(&endpoint).await;
         let given = variables.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         environment.extend(given);
-        Self {
+        let world = Self {
             stub,
             clock: Clock::manual(start()),
             lines: Arc::default(),
@@ -93,7 +91,14 @@ impl World {
             environment,
             functions: Mutex::default(),
             _keys: keys,
-        }
+        };
+        world.page("/jwks", 200, world.jwks());
+        world
+    }
+
+    /// The keys of the issuer.
+    pub fn jwks(&self) -> Value {
+        serde_json::from_str(self.issuer.jwks_json()).unwrap()
     }
 
     pub fn token(&self, user: &str) -> Token {
