@@ -102,6 +102,13 @@ enum Moment {
     Interrupted,
 }
 
+/// What became of the wait for listeners.
+enum Audience {
+    There,
+    Interrupted,
+    Over(Closed),
+}
+
 impl Talk {
     async fn run(mut self, source: Source) -> Result<(), Trouble> {
         let configuration = self.format.encode();
@@ -109,8 +116,10 @@ impl Talk {
         let _ = self.speaker.configure(configuration).await;
         let _ = self.speaker.status().await;
         let mut interrupted = std::pin::pin!(target::interrupted());
-        if self.args.wait_for > 0 && !self.audience(interrupted.as_mut()).await? {
-            return self.end().await;
+        match self.audience(interrupted.as_mut()).await {
+            Audience::There => {}
+            Audience::Interrupted => return self.end().await,
+            Audience::Over(closed) => return self.closed(&closed),
         }
         let mut pieces = source.pieces();
         let mut next_at = Instant::now();
@@ -153,6 +162,7 @@ impl Talk {
         if let Err(ambo_client::SendError::Size { given, limit }) = self.speaker.send(piece).await {
             self.progress
                 .say(&format!("a frame of {given} bytes was left out; {limit} are allowed"));
+            return duration;
         }
         self.told.frames += 1;
         self.told.spoken += duration;
@@ -170,24 +180,25 @@ impl Talk {
         });
     }
 
-    /// Waits for the listeners asked for; false when it was interrupted.
+    /// Waits for the listeners asked for.
     async fn audience(
         &mut self,
         mut interrupted: std::pin::Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<bool, Trouble> {
+    ) -> Audience {
         let wanted = self.args.wait_for;
-        self.progress.say(&format!("Waiting for {} …", count(wanted.into(), "listener")));
-        while self.told.listeners.is_none_or(|listeners| listeners < wanted) {
+        if wanted > 0 {
+            self.progress.say(&format!("Waiting for {} …", count(wanted.into(), "listener")));
+        }
+        while self.told.listeners.unwrap_or(0) < wanted {
             let event = tokio::select! {
                 event = self.events.next() => event,
-                () = interrupted.as_mut() => return Ok(false),
+                () = interrupted.as_mut() => return Audience::Interrupted,
             };
             if let Some(closed) = self.happened(event) {
-                self.closed(&closed)?;
-                return Ok(false);
+                return Audience::Over(closed);
             }
         }
-        Ok(true)
+        Audience::There
     }
 
     /// Takes an event up; tells when the client is done.
