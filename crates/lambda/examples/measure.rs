@@ -39,6 +39,11 @@ const JOINS: usize = 200;
 const LISTENERS: usize = 500;
 const POST_LATENCY: Duration = Duration::from_millis(20);
 
+/// What the bootstrap must keep, when it was built as above.
+const START_BAR: Duration = Duration::from_millis(25);
+const JOIN_BAR: Duration = Duration::from_millis(5);
+const END_BAR: Duration = Duration::from_secs(3);
+
 const UNLIMITED: [(&str, &str); 4] = [
     ("RATE_LIMIT_HEARTBEATS_PER_MIN", "0"),
     // As in a deployment, they are asked; but nobody is refused.
@@ -54,7 +59,6 @@ async fn main() {
     println!("|---|---|---|");
     let (start, join) = measure(&bootstrap).await;
     println!("| bootstrap | {} | {} |", millis(start), millis(join));
-    assert!(join < Duration::from_millis(100), "no join takes so long");
     if let Some(python) = std::env::var_os("AMBO_PYTHON") {
         let folder = tempfile::TempDir::new().unwrap();
         let program = script(folder.path(), Path::new(&python));
@@ -69,7 +73,8 @@ async fn main() {
         "{LISTENERS} listeners told of the end, one of them dead, at {each} ms for each post:"
     );
     println!("the last one after {}, the invocation over after {}", millis(told), millis(took));
-    assert!(told < Duration::from_secs(30), "nobody waits so long");
+    let bars = [(start, START_BAR), (join, JOIN_BAR), (took, END_BAR)];
+    assert!(bars.iter().all(|(measured, bar)| measured < bar), "over the bar: {bars:?}");
 }
 
 fn millis(span: Duration) -> String {
