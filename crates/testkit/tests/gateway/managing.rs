@@ -117,14 +117,14 @@ async fn what_a_test_wants_to_go_wrong_does() {
 #[tokio::test]
 async fn a_post_that_keeps_a_connection_busy_keeps_it_open() {
     let ages = ambo_testkit::gateway::Ages {
-        idle: Duration::from_secs(2),
+        idle: Duration::from_secs(4),
         maximum: Duration::from_secs(100),
     };
     let (gateway, _) = double(plan().ages(ages), fine).await;
     let mut client = connect(&gateway).await;
     let path = path_of(&gateway.connections()[0]);
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(3) {
+    while start.elapsed() < Duration::from_secs(5) {
         assert_eq!(call(&gateway, "POST", &path, b"a").await.0, 200);
         assert_eq!(client.next().await, Some(Message::text("a")));
         // These do not count.
