@@ -4,7 +4,7 @@ use ambo_app::ports::StoreFault;
 use ambo_core::event::Departure;
 use ambo_core::notice::{EndReason, Status};
 use ambo_core::rules::{OfSession, UpdateReason, Wanted};
-use ambo_core::{Audience, Connection, ConnectionId, Millis, Notice, Role, Tidings};
+use ambo_core::{Audience, Connection, Millis, Notice, Role, Tidings};
 use futures_util::stream::{self, StreamExt as _};
 
 use crate::chain::chain;
@@ -67,17 +67,21 @@ struct Rolls {
 impl Rolls {
     /// Calls everybody, page by page, and takes out who does not answer any more.
     async fn call(&mut self, context: &Context) -> Result<(), StoreFault> {
-        let mut after: Option<ConnectionId> = None;
+        let mut from = None;
         loop {
-            let page = context.rolls.connections(after.as_ref(), PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.id.clone());
+            let page = context.rolls.connections(from, PAGE).await?;
             let now = context.clock.now();
-            let (gone, here): (Vec<_>, Vec<_>) =
-                page.into_iter().partition(|connection| is_over(context, connection, now));
+            let (gone, here): (Vec<_>, Vec<_>) = page
+                .connections
+                .into_iter()
+                .partition(|connection| is_over(context, connection, now));
             here.into_iter().for_each(|connection| self.enter(connection));
             let lapse = |connection| lapse(context, connection);
             stream::iter(gone).for_each_concurrent(IN_FLIGHT, lapse).await;
+            from = page.next;
+            if from.is_none() {
+                return Ok(());
+            }
         }
     }
 

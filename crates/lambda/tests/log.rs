@@ -47,6 +47,8 @@ async fn every_line_has_the_fields_and_nothing_that_names_a_person() {
     let session = told[0]["sessionId"].as_str().unwrap();
     world.knock("Q7hP2mXbTn0Zk4c=", None, &join("gentle-river-100", "es")).await;
     world.connect("Q7hP2mXbTn0Zk4c=", None, &join(session, "es")).await;
+    world.connect("Q7hP2mXbTn0Zk5d=", None, &join(session, "es")).await;
+    world.spoil("Q7hP2mXbTn0Zk5d=").await;
     world.answer("Q7hP2mXbTn0Zk4c=", &[500; 9]);
     world.say("connection", "L0SM9cOFvHcCIhw=", json!({ "action": "dance" })).await;
     world.say("heartbeat", "L0SM9cOFvHcCIhw=", json!({ "action": "heartbeat" })).await;
@@ -76,4 +78,7 @@ async fn every_line_has_the_fields_and_nothing_that_names_a_person() {
     assert_eq!(said("refused")["errorCode"], "SESSION_NOT_FOUND");
     assert_eq!(said("a connection could not be reached")["component"], "outbox");
     assert_eq!(said("ended")["correlationId"], session);
+    let unreadable = said("a row that cannot be read is passed over");
+    assert_eq!(unreadable["correlationId"].as_str().unwrap().len(), 16);
+    assert_eq!(unreadable["sessionId"], session);
 }

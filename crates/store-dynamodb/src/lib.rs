@@ -40,6 +40,8 @@ use crate::fault::fault;
 use crate::forget::Named;
 use crate::rows::text;
 
+pub use crate::rolls::{Bookmark, Roll};
+
 /// The connections' index, by session and target language.
 const INDEX: &str = "sessionId-targetLanguage-index";
 

@@ -5,7 +5,9 @@ use ambo_core::{Connection, Millis, SessionId};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::fault::fault;
-use crate::rows::{ACTIVE, Item, SessionRow, millis, number_of, parse_connection, string_of, text};
+use crate::rows::{
+    ACTIVE, Item, SessionRow, millis, number_of, parse_connection, readable, string_of, text,
+};
 use crate::write::names;
 use crate::{DynamoStore, INDEX};
 
@@ -51,7 +53,7 @@ impl DynamoStore {
         let mut items = query.into_paginator().items().send();
         let mut listeners = Vec::new();
         while let Some(item) = items.try_next().await.map_err(fault)? {
-            listeners.push(parse_connection(&item)?);
+            listeners.extend(readable(&item, parse_connection(&item)));
         }
         Ok(listeners)
     }
@@ -61,7 +63,7 @@ impl DynamoStore {
         let request = self.client.get_item().table_name(&self.tables.connections);
         let request = request.key("connectionId", text(id.as_str())).consistent_read(true);
         let item = request.send().await.map_err(fault)?.item;
-        let speaker = item.as_ref().map(parse_connection).transpose()?;
+        let speaker = item.and_then(|item| readable(&item, parse_connection(&item)));
         Ok(speaker.filter(|speaker| speaker.session == row.session.id))
     }
 
@@ -96,10 +98,12 @@ impl DynamoStore {
     /// How many sessions there are, and listeners in them.
     pub(crate) async fn counted(&self) -> Result<Totals, StoreFault> {
         let is_there = [(":status", text(ACTIVE))];
-        let items = self.sessions_where("#status = :status", is_there, "#listenerCount").await?;
+        let fields = "#sessionId, #listenerCount";
+        let items = self.sessions_where("#status = :status", is_there, fields).await?;
         let mut totals = Totals { sessions: items.len() as u64, listeners: 0 };
         for item in &items {
-            totals.listeners += number_of(item, "listenerCount")?.unwrap_or_default();
+            let count = readable(item, number_of(item, "listenerCount"));
+            totals.listeners += count.flatten().unwrap_or_default();
         }
         Ok(totals)
     }

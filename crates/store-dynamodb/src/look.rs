@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use crate::DynamoStore;
 use crate::fault::fault;
 use crate::pause::pause;
-use crate::rows::{Item, SessionRow, parse_connection, parse_session};
+use crate::rows::{Item, SessionRow, parse_connection, parse_session, readable};
 use crate::write::{Table, key_of};
 
 /// Rounds in which the rest is asked for when DynamoDB has answered a part.
@@ -78,15 +78,17 @@ impl Look {
         }
     }
 
-    fn take(&mut self, table: Table, item: &Item) -> Result<(), StoreFault> {
-        match table {
-            Table::Sessions => {
-                let row = parse_session(item)?;
-                self.sessions.insert(row.session.id.clone(), row);
-            }
-            Table::Connections => {
-                let connection = parse_connection(item)?;
-                self.connections.insert(connection.id.clone(), connection);
+    fn take_all(&mut self, found: Vec<(Table, Item)>) -> Result<(), StoreFault> {
+        for (table, item) in &found {
+            match table {
+                Table::Sessions => {
+                    let row = parse_session(item)?;
+                    self.sessions.insert(row.session.id.clone(), row);
+                }
+                Table::Connections => {
+                    let connection = parse_connection(item)?;
+                    self.connections.insert(connection.id.clone(), connection);
+                }
             }
         }
         Ok(())
@@ -104,30 +106,33 @@ impl DynamoStore {
         let sessions: BTreeSet<_> = sessions.into_iter().map(SessionId::as_str).collect();
         let connections = connections.into_iter().map(ConnectionId::as_str).collect();
         let asked = [(Table::Sessions, &sessions), (Table::Connections, &connections)];
-        self.read(&mut look, asked).await?;
+        look.take_all(self.read(asked).await?)?;
         let of = look.connections.values().map(|connection| connection.session.clone());
         let of: Vec<_> = of.filter(|id| !sessions.contains(id.as_str())).collect();
         let others = of.iter().map(SessionId::as_str).collect();
-        self.read(&mut look, [(Table::Sessions, &others)]).await?;
+        look.take_all(self.read([(Table::Sessions, &others)]).await?)?;
         Ok(look)
     }
 
-    /// Looks at these connections and not at their sessions, so that all seem to be of none.
+    /// Looks at those of these connections that can be read, and not at their sessions, so that all
+    /// seem to be of none.
     pub(crate) async fn look_alone<'a>(
         &self,
         connections: impl IntoIterator<Item = &'a ConnectionId>,
     ) -> Result<Look, StoreFault> {
-        let mut look = Look::default();
         let connections = connections.into_iter().map(ConnectionId::as_str).collect();
-        self.read(&mut look, [(Table::Connections, &connections)]).await?;
-        Ok(look)
+        let found = self.read([(Table::Connections, &connections)]).await?;
+        let connections =
+            found.iter().filter_map(|(_, item)| readable(item, parse_connection(item)));
+        let connections =
+            connections.map(|connection| (connection.id.clone(), connection)).collect();
+        Ok(Look { connections, ..Look::default() })
     }
 
     async fn read<'a>(
         &self,
-        look: &mut Look,
         asked: impl IntoIterator<Item = (Table, &'a BTreeSet<&'a str>)>,
-    ) -> Result<(), StoreFault> {
+    ) -> Result<Vec<(Table, Item)>, StoreFault> {
         let mut requests = HashMap::new();
         for (table, ids) in asked.into_iter().filter(|(_, ids)| !ids.is_empty()) {
             let keys = ids.iter().map(|id| key_of(table, id)).collect();
@@ -135,9 +140,10 @@ impl DynamoStore {
             let request = request.build().map_err(StoreFault::broken)?;
             requests.insert(table.name(&self.tables).to_owned(), request);
         }
+        let mut found = Vec::new();
         for round in 0..ROUNDS {
             if requests.is_empty() {
-                return Ok(());
+                return Ok(found);
             }
             if round > 0 {
                 pause(round).await;
@@ -147,7 +153,7 @@ impl DynamoStore {
             for (name, items) in answer.responses.unwrap_or_default() {
                 let is_sessions = name == Table::Sessions.name(&self.tables);
                 let table = if is_sessions { Table::Sessions } else { Table::Connections };
-                items.iter().try_for_each(|item| look.take(table, item))?;
+                found.extend(items.into_iter().map(|item| (table, item)));
             }
             requests = answer.unprocessed_keys.unwrap_or_default();
         }

@@ -3,14 +3,16 @@
 
 mod common;
 
-use ambo_app::ports::{Page, Store};
+use ambo_app::ports::{FaultKind, Page, Store, Totals};
 use ambo_core::rules::{Told, Wanted};
 use ambo_core::{Applied, Change, Connection, Millis, Secret, SessionId};
-use ambo_store_dynamodb::DynamoStore;
-use ambo_testkit::dynamo::Engine;
+use ambo_store_dynamodb::{DynamoStore, Tables};
+use ambo_testkit::dynamo::{DynamoServer, Engine};
+use aws_sdk_dynamodb::types::AttributeValue;
 use common::between::{Between, Mishap, refusal};
 use common::{
-    admit, carry, done, end, leave, listeners, open, own, seen, session_id, touch, watched,
+    admit, carry, connection_id, done, end, leave, listeners, open, own, seen, session_id, touch,
+    watched,
 };
 
 /// Two stores in the same tables, as two instances of a function are.
@@ -148,6 +150,73 @@ async fn nobody_is_waited_for_once_the_index_must_show_everybody() {
     let before = between.requests("Query").len();
     assert_eq!(ids(&sweep.to_be_told(&session_id("a")).await.unwrap()), ["l2", "l3", "s"]);
     assert_eq!(between.requests("Query").len(), before + 1);
+}
+
+/// Takes from a connection's row what it cannot be read without.
+async fn spoil(server: &DynamoServer, tables: &Tables, connection: &str) {
+    let update = server.client().update_item().table_name(&tables.connections);
+    let update = update.key("connectionId", AttributeValue::S(connection.into()));
+    update.update_expression("REMOVE seenAt").send().await.unwrap();
+}
+
+#[tokio::test]
+async fn who_cannot_be_read_keeps_no_other_untold() {
+    for (spoilt, others) in [("l2", ["l1", "l3", "s"]), ("s", ["l1", "l2", "l3"])] {
+        let (server, tables) = common::tables(Engine::Dynoxide).await;
+        let store = DynamoStore::new(server.client(), tables.clone());
+        let session = session_id("a");
+        with_three(&store).await;
+        spoil(server, &tables, spoilt).await;
+        let wanted = Wanted { own: Some(connection_id(spoilt)), ..Wanted::default() };
+        assert_eq!(store.load(&wanted).await.unwrap_err().kind, FaultKind::Broken, "by itself");
+        assert_eq!(listed(&store, &session).await, 3);
+        done(&store, end("a")).await;
+        assert_eq!(ids(&store.to_be_told(&session).await.unwrap()), others);
+        store.forget(&session).await.unwrap();
+        assert_eq!(listed(&store, &session).await, 0);
+        // One seems to be missing, so the rest is the sweep's, which comes to an end.
+        let sweep = impatient(store);
+        assert_eq!(sweep.unfinished(10).await.unwrap(), std::slice::from_ref(&session));
+        assert_eq!(sweep.to_be_told(&session).await.unwrap(), []);
+        sweep.forget(&session).await.unwrap();
+        assert_eq!(sweep.unfinished(10).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_be_read_is_passed_over_on_the_roll() {
+    let (server, tables) = common::tables(Engine::Dynoxide).await;
+    let store = DynamoStore::new(server.client(), tables.clone());
+    with_three(&store).await;
+    for spoilt in ["l1", "s"] {
+        spoil(server, &tables, spoilt).await;
+    }
+    let (mut called, mut from) = (Vec::new(), None);
+    loop {
+        // Some of these pages have nobody on them.
+        let page = store.connections(from, 1).await.unwrap();
+        called.extend(page.connections);
+        from = page.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    called.sort_by(|one, other| one.id.cmp(&other.id));
+    assert_eq!(ids(&called), ["l2", "l3"]);
+}
+
+#[tokio::test]
+async fn a_count_that_cannot_be_read_keeps_no_other_from_being_counted() {
+    let (server, tables) = common::tables(Engine::Dynoxide).await;
+    let store = DynamoStore::new(server.client(), tables.clone());
+    with_three(&store).await;
+    done(&store, open("b", "t")).await;
+    let update = server.client().update_item().table_name(&tables.sessions);
+    let update = update.key("sessionId", AttributeValue::S(session_id("b").to_string()));
+    let update = update.update_expression("SET listenerCount = :count");
+    let update = update.expression_attribute_values(":count", AttributeValue::S("many".into()));
+    update.send().await.unwrap();
+    assert_eq!(store.totals().await.unwrap(), Totals { sessions: 2, listeners: 3 });
 }
 
 #[tokio::test]

@@ -67,6 +67,29 @@ async fn who_is_silent_lapses() {
 }
 
 #[tokio::test]
+async fn who_cannot_be_read_keeps_nobody_from_lapsing_nor_from_being_told() {
+    let world = World::new().await;
+    let session = world.session().await;
+    for listener in ["eva", "max", "zoe"] {
+        world.join(listener, &session, "es").await;
+    }
+    world.spoil("eva").await;
+    world.clock.advance(Millis::from_secs(60));
+    for connection in ["ann", "zoe"] {
+        world.say("heartbeat", connection, json!({ "action": "heartbeat" })).await;
+        world.take(connection);
+    }
+    world.clock.advance(Millis::from_secs(30));
+    world.sweep().await;
+    assert_eq!(world.types("max"), ["closed"]);
+    assert_eq!(world.listeners().await, 2, "one of them is not known to be gone");
+    world.say("connection", "ann", json!({ "action": "endSession" })).await;
+    for connection in ["ann", "zoe"] {
+        assert_eq!(world.types(connection), ["sessionEnded", "closed"], "{connection}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_too_old_is_closed() {
     let world = World::with(&[("HEARTBEAT_TIMEOUT", "0")]).await;
     let session = world.session().await;

@@ -10,6 +10,7 @@ use ambo_identity::LocalIssuer;
 use ambo_lambda::settings::Settings;
 use ambo_lambda::{Clock, Function};
 use ambo_testkit::dynamo::{DynamoServer, Engine, create_tables};
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -113,6 +114,15 @@ impl World {
             Arc::clone(functions.entry(handler.to_owned()).or_insert_with(started))
         };
         function.answer(event).await
+    }
+
+    /// Takes from a connection's row what it cannot be read without.
+    pub async fn spoil(&self, connection: &str) {
+        let table = &self.environment["CONNECTIONS_TABLE"];
+        let update = DynamoServer::shared(Engine::Dynoxide).client().update_item();
+        let update = update.table_name(table);
+        let update = update.key("connectionId", AttributeValue::S(connection.to_owned()));
+        update.update_expression("REMOVE seenAt").send().await.unwrap();
     }
 
     /// The processes end; the next event starts new ones.

@@ -9,8 +9,9 @@ mod session;
 use std::collections::HashMap;
 
 use ambo_app::ports::StoreFault;
-use ambo_core::Millis;
+use ambo_core::{Millis, SessionId};
 use aws_sdk_dynamodb::types::AttributeValue;
+use sha2::{Digest as _, Sha256};
 
 pub(crate) use connection::{connection_item, parse_connection, secret_of, source_of, ttl_after};
 pub(crate) use session::{ACTIVE, ENDED, SessionRow, expiry_after, parse_session, session_item};
@@ -30,6 +31,28 @@ impl From<Unreadable> for StoreFault {
     fn from(unreadable: Unreadable) -> Self {
         StoreFault::broken(unreadable)
     }
+}
+
+/// What a row among many says. One that cannot be read is passed over, with a warning: it must not
+/// hold up the others. Whoever asks for that row alone is told.
+pub(crate) fn readable<T>(item: &Item, read: Result<T, StoreFault>) -> Option<T> {
+    if let Err(fault) = &read {
+        let session = parsed(item, "sessionId", SessionId::parse).ok();
+        tracing::warn!(
+            component = "store",
+            operation = "read",
+            correlationId = string_of(item, "connectionId").ok().map(hashed),
+            sessionId = session.as_ref().map(SessionId::as_str),
+            error = %fault.source,
+            "a row that cannot be read is passed over"
+        );
+    }
+    read.ok()
+}
+
+/// A connection's id as all logs show it.
+fn hashed(connection: &str) -> String {
+    Sha256::digest(connection).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A string attribute.
