@@ -13,7 +13,8 @@ if not holds then
 end
 local gone, members = {}, redis.call('HGETALL', MEMBERS)
 for at = 1, #members, 2 do
-  gone[at], gone[at + 1] = members[at], read(members[at + 1]).claim
+  -- Whatever else is in a row that cannot be read, its member goes too.
+  gone[at], gone[at + 1] = members[at], read(members[at + 1]).claim or '0'
 end
 redis.call('UNLINK', SESSION, MEMBERS, TOLD)
 return done(gone)

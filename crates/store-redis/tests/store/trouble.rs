@@ -209,6 +209,7 @@ async fn what_others_wrote_under_our_names_is_a_fault_and_no_panic() {
     server.run::<()>(&["HSET", &of("members"), "nodea.1", "a row of somebody"]).await;
     let fault = store.members_of(&draft.0.id, "nodea").await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Broken, "{fault:?}");
+    assert_eq!(store.commit(&end(&draft.0)).await.unwrap(), Applied::Done);
 }
 
 #[tokio::test]
