@@ -10,7 +10,7 @@
 use crate::bucket::Bucket;
 use crate::connection::{Connection, ConnectionId};
 use crate::language::Language;
-use crate::session::{Session, Speaker};
+use crate::session::{Moment, Session, Speaker};
 use crate::session_id::SessionId;
 use crate::stamp::Millis;
 use crate::text::{Secret, UserId};
@@ -40,7 +40,8 @@ pub enum Change {
     },
     /// Makes `connection` the speaker's, drops the record of the one before, extends the session
     /// (never shortens it).
-    /// Guard: the session is there, unexpired, belongs to `owner`, and its speaker is `was`.
+    /// Guard: the session is there, unexpired, belongs to `owner`, and its speaker is `was`. If the
+    /// speaker is lost, the state has not changed since `moment.after`.
     Attach {
         /// The speaker's new connection (or its present one, which stays).
         connection: Connection,
@@ -50,8 +51,10 @@ pub enum Change {
         was: Speaker,
         /// When the session expires from now on.
         expires_at: Millis,
-        /// The moment of the guard; becomes `last_state_change` when the speaker was lost.
+        /// The moment of the guard.
         now: Millis,
+        /// Of the change of state, which only a speaker makes that was lost.
+        moment: Moment,
     },
     /// Moves a listener's member to another connection; the count stays. When `to` is itself a
     /// listener of the session already, two members become one and the count falls by one; of its
@@ -95,8 +98,8 @@ pub enum Change {
         target: Language,
     },
     /// Pauses, resumes, mutes or unmutes.
-    /// Guard: the session is there, spoken by `connection`, and its flags are those of `was` (or
-    /// those of `becomes` since `now`: a repetition).
+    /// Guard: the session is there, spoken by `connection`, and its flags are those of `was` since
+    /// `moment.after` (or those of `becomes` since `moment.at`: a repetition).
     Steer {
         /// Which session.
         session: SessionId,
@@ -106,8 +109,8 @@ pub enum Change {
         was: (bool, bool),
         /// What holds from now on: paused, muted.
         becomes: (bool, bool),
-        /// The moment of the change.
-        now: Millis,
+        /// Of the change.
+        moment: Moment,
     },
     /// Removes a listener's member and counts it off.
     /// Guard: none; where there is no such member nothing happens.
@@ -118,9 +121,10 @@ pub enum Change {
         session: SessionId,
     },
     /// Drops a speaker's connection and awaits the speaker.
-    /// Guard: the session is spoken by `connection` (or awaits its speaker until `until`, and the
-    /// connection's record is gone: a repetition). One that was replaced meanwhile is stale, else
-    /// listeners would hear of the loss of a speaker who is there.
+    /// Guard: the session is spoken by `connection`, and its state has not changed since
+    /// `moment.after` (or it awaits its speaker until `until`, and the connection's record is gone: a
+    /// repetition). One that was replaced meanwhile is stale, else listeners would hear of the loss
+    /// of a speaker who is there.
     Lose {
         /// Which session.
         session: SessionId,
@@ -128,8 +132,8 @@ pub enum Change {
         connection: ConnectionId,
         /// Until when it is awaited.
         until: Millis,
-        /// The moment of the change.
-        now: Millis,
+        /// Of the change.
+        moment: Moment,
     },
     /// Ends a session: from here on nothing of it can be seen, joined or counted.
     /// Guard: see [`EndGuard`]; of a session that is not there, there is nothing to be done.

@@ -39,7 +39,7 @@ pub use limits::{LimitKey, Limits, Operation};
 pub use notice::{Audience, Notice, Tidings};
 pub use refusal::Refusal;
 pub use rules::Terms;
-pub use session::{BroadcastState, QualityTier, Session, Speaker};
+pub use session::{BroadcastState, Moment, QualityTier, Session, Speaker};
 pub use session_id::SessionId;
 pub use stamp::{Entropy, Millis, Stamp};
 pub use text::{Secret, SourceAddress, UserId};

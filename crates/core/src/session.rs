@@ -25,7 +25,8 @@ pub struct Session {
     pub paused: bool,
     /// The speaker's own command.
     pub muted: bool,
-    /// When any of the state above changed, or the speaker was lost or came back.
+    /// When any of the state above changed, or the speaker was lost or came back; see
+    /// [`Session::moment`].
     pub last_state_change: Millis,
     /// Where the speaker is.
     pub speaker: Speaker,
@@ -48,6 +49,13 @@ impl Session {
         }
     }
 
+    /// When its state changes if it does so at `now`. Nodes have different clocks, and two commands
+    /// may come in one millisecond; whoever hears of both must still know which one holds.
+    pub fn moment(&self, now: Millis) -> Moment {
+        let after = self.last_state_change;
+        Moment { after, at: now.max(after + Millis(1)) }
+    }
+
     /// Whether this connection is the one that speaks.
     pub fn is_spoken_by(&self, connection: &ConnectionId) -> bool {
         matches!(&self.speaker, Speaker::Present(present) if present == connection)
@@ -64,6 +72,15 @@ pub enum Speaker {
         /// When the session ends if nobody is back.
         until: Millis,
     },
+}
+
+/// When a session's state changes. Its moments only ever grow, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When it had changed last, as the rule saw it.
+    pub after: Millis,
+    /// When it changes now; becomes `last_state_change`.
+    pub at: Millis,
 }
 
 /// Whether the audio flows.
@@ -109,6 +126,43 @@ impl QualityTier {
         match self {
             Self::Standard => "standard",
             Self::Premium => "premium",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed_at(last_state_change: Millis) -> Session {
+        Session {
+            id: SessionId::parse("faithful-shepherd-427").unwrap(),
+            owner: UserId::parse("ann").unwrap(),
+            source_language: Language::parse("en").unwrap(),
+            quality: QualityTier::Standard,
+            created_at: Millis::ZERO,
+            expires_at: Millis::from_mins(120),
+            paused: false,
+            muted: false,
+            last_state_change,
+            speaker: Speaker::Lost { until: Millis::from_mins(1) },
+            listeners: 0,
+        }
+    }
+
+    #[test]
+    fn the_moments_of_a_session_only_grow_whatever_the_clock_says() {
+        // When it changed last, now, when it changes.
+        let cases = [
+            (1_000, 6_000, 6_000),
+            (1_000, 1_001, 1_001),
+            (1_000, 1_000, 1_001),
+            (1_000, 999, 1_001),
+            (1_000, 0, 1_001),
+        ];
+        for (after, now, at) in cases {
+            let expected = Moment { after: Millis(after), at: Millis(at) };
+            assert_eq!(changed_at(Millis(after)).moment(Millis(now)), expected, "{now}");
         }
     }
 }

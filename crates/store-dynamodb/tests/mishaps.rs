@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use ambo_app::ports::{FaultKind, Store as _};
 use ambo_core::rules::{OfSession, Wanted};
-use ambo_core::{Applied, Change, Millis, Speaker, UserId};
+use ambo_core::{Applied, Change, Millis, Moment, Speaker, UserId};
 use ambo_store_dynamodb::DynamoStore;
 use ambo_testkit::dynamo::Engine;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -20,28 +20,32 @@ use serde_json::Value;
 
 /// Everything that happens in a session's life, in its order.
 fn life() -> Vec<Change> {
+    let opened = open("a", "s");
+    let Change::Open { session: first, .. } = &opened else { panic!("{opened:?}") };
+    let paused = first.moment(now());
     let lost = Change::Lose {
         session: session_id("a"),
         connection: connection_id("s2"),
         until: now() + Millis::from_secs(30),
-        now: now(),
+        moment: Moment { after: paused.at, at: paused.at + Millis(1) },
     };
     let (was, becomes) = ((false, false), (true, false));
     let (session, connection) = (session_id("a"), connection_id("s"));
     let target = common::language("de");
     vec![
-        open("a", "s"),
+        opened,
         admit("a", "l1"),
         admit("a", "l2"),
         carry("a", "l1", "l3"),
         Change::Retune { connection: connection_id("l3"), session: session_id("a"), target },
-        Change::Steer { session, connection, was, becomes, now: now() },
+        Change::Steer { session, connection, was, becomes, moment: paused },
         Change::Attach {
             connection: speaker("a", "s2"),
             owner: UserId::parse("ann").unwrap(),
             was: Speaker::Present(connection_id("s")),
             expires_at: now() + LIFE,
             now: now(),
+            moment: paused,
         },
         leave("a", "l2"),
         lost,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_app::ports::{FaultKind, Store};
-use ambo_core::{Applied, Change, Session, SessionId, Speaker, UserId};
+use ambo_core::{Applied, Change, Moment, Session, SessionId, Speaker, UserId};
 use common::*;
 
 const DIRECTORY: &str = "AMBO_TEST_DIRECTORY";
@@ -186,6 +186,7 @@ fn child_with_a_full_disk() {
             was,
             expires_at: NOW + LIFE,
             now: NOW,
+            moment: Moment { after: NOW, at: NOW },
         };
         done(&store, &attach).await;
         let fault = store.commit(&ending(&last)).await.unwrap_err();

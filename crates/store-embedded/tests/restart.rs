@@ -6,7 +6,7 @@ mod common;
 use ambo_app::ports::{Page, Paid, Store};
 use ambo_core::limits::{Identity, LimitKey, Operation};
 use ambo_core::rules::Toll;
-use ambo_core::{Bucket, Change, Millis, Rate, Session, Speaker};
+use ambo_core::{Bucket, Change, Millis, Moment, Rate, Session, Speaker};
 use common::*;
 
 #[tokio::test]
@@ -22,7 +22,7 @@ async fn sessions_come_back_with_their_speaker_awaited_and_no_listeners() {
         connection: connection_id("s1"),
         was: (false, false),
         becomes: (true, true),
-        now: NOW,
+        moment: Moment { after: NOW, at: NOW + Millis(1) },
     };
     done(&store, &steer).await;
     drop(store);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ambo_app::ports::{FaultKind, Store, StoreFault};
 use ambo_core::rules::Wanted;
-use ambo_core::{Applied, Change, EndGuard, Speaker};
+use ambo_core::{Applied, Change, EndGuard, Millis, Moment, Speaker};
 use ambo_store_embedded::EmbeddedStore;
 use common::*;
 use tokio::task::JoinHandle;
@@ -185,7 +185,7 @@ async fn what_changed_while_the_disk_failed_is_written_later() {
         connection: connection_id("s1"),
         was: (false, false),
         becomes: (true, false),
-        now: NOW,
+        moment: Moment { after: NOW, at: NOW + Millis(1) },
     };
     done(&store, &steer).await;
     // The writer's patience ends, and the first attempt has failed.

@@ -5,7 +5,7 @@ use ambo_app::ports::{StoreFault, Totals};
 use ambo_core::event::{Command, Departure, Via};
 use ambo_core::notice::{EndReason, Turn};
 use ambo_core::{Change, Connection, EndGuard, Event, Limits, Millis, Refusal, Reply, Role};
-use ambo_core::{ConnectionId, SessionId, Speaker, Tidings, UserId};
+use ambo_core::{ConnectionId, Moment, SessionId, Speaker, Tidings, UserId};
 use ambo_store_embedded::EmbeddedStore;
 use ambo_testkit::world::{Dice, Meddle, Meddler, World, language, source, without_rates};
 
@@ -41,10 +41,15 @@ fn ends(world: &World, connection: &ConnectionId) -> Vec<EndReason> {
     world.hall.heard(connection).into_iter().filter_map(reason).collect()
 }
 
-fn lost(world: &World, session: &SessionId, connection: &ConnectionId) -> Change {
+/// The next change of a session that was made just now.
+fn first(world: &World) -> Moment {
     let now = world.clock.now();
-    let until = now + Millis::from_secs(30);
-    Change::Lose { session: session.clone(), connection: connection.clone(), until, now }
+    Moment { after: now, at: now + Millis(1) }
+}
+
+fn lost(world: &World, session: &SessionId, connection: &ConnectionId) -> Change {
+    let (until, moment) = (world.clock.now() + Millis::from_secs(30), first(world));
+    Change::Lose { session: session.clone(), connection: connection.clone(), until, moment }
 }
 
 async fn listeners(world: &World) -> u64 {
@@ -77,7 +82,7 @@ async fn of_two_commands_at_once_both_take_effect() {
         connection: speaker.clone(),
         was: (false, false),
         becomes: (false, true),
-        now: world.clock.now(),
+        moment: first(&world),
     })]);
     let answer = world.commands(&speaker, Command::Pause).await.unwrap();
     let Some(Reply::State { state, .. }) = answer else { panic!("{answer:?}") };
@@ -110,9 +115,10 @@ async fn an_event_that_goes_stale_for_ever_is_given_up() {
     store.will((0..20_u64).map(|turn| {
         let (even, odd) = ((false, false), (false, true));
         let (was, becomes) = if turn % 2 == 0 { (even, odd) } else { (odd, even) };
-        let now = world.clock.now() + Millis(turn + 1);
+        let after = world.clock.now() + Millis(turn);
+        let moment = Moment { after, at: after + Millis(1) };
         let (session, connection) = (session.clone(), speaker.clone());
-        Meddle::First(Change::Steer { session, connection, was, becomes, now })
+        Meddle::First(Change::Steer { session, connection, was, becomes, moment })
     }));
     let before = store.commits();
     let refused = world.commands(&speaker, Command::Pause).await;
@@ -285,6 +291,7 @@ async fn a_loss_that_races_a_refresh_is_not_announced() {
         was: Speaker::Present(old.clone()),
         expires_at: now + Millis::from_mins(120),
         now,
+        moment: first(&world),
     })]);
     world.leaves(&old, Departure::Lost).await;
     assert_eq!(turns(&world, &listener), [], "the speaker is there");
@@ -308,6 +315,7 @@ async fn two_speakers_connections_at_once_leave_one() {
         was: Speaker::Present(old),
         expires_at: now + Millis::from_mins(120),
         now,
+        moment: first(&world),
     })]);
     let mine = world.take_up(&session, "ann");
     world.happens(&mine).await.unwrap();

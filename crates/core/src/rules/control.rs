@@ -26,12 +26,12 @@ pub(super) fn decide(
         Command::Mute => ((session.paused, true), Turn::Muted),
         Command::Unmute => ((session.paused, false), Turn::Unmuted),
     };
-    let now = actor.stamp.now;
+    let moment = session.moment(actor.stamp.now);
     let (change, last_state_change) = if was == becomes {
         (None, session.last_state_change)
     } else {
         let (session, connection) = (session.id.clone(), own.id.clone());
-        (Some(Change::Steer { session, connection, was, becomes, now }), now)
+        (Some(Change::Steer { session, connection, was, becomes, moment }), moment.at)
     };
     let (paused, muted) = becomes;
     let state = Session { paused, muted, last_state_change, ..session.clone() }.broadcast_state();
@@ -50,6 +50,7 @@ mod tests {
     use super::*;
     use crate::rules::fixtures::World;
     use crate::session::Speaker;
+    use crate::stamp::Millis;
 
     fn with_flags(world: &World, paused: bool, muted: bool) -> Seen {
         let mut seen = world.seen_by_speaker();
@@ -83,6 +84,20 @@ mod tests {
             };
             assert_eq!(said, turn);
         }
+    }
+
+    #[test]
+    fn a_command_comes_after_what_was_before_it_on_a_clock_that_is_behind() {
+        let world = World::new();
+        let mut seen = world.seen_by_speaker();
+        let later = world.now() + Millis::from_secs(3);
+        seen.session.as_mut().unwrap().last_state_change = later;
+        let decision = decide(Command::Mute, None, &world.ann("c1"), &seen).unwrap();
+        let Some(Change::Steer { moment, .. }) = decision.change else { panic!() };
+        assert_eq!((moment.after, moment.at), (later, later + Millis(1)));
+        let Some(Reply::State { state: replied, .. }) = decision.reply else { panic!() };
+        let Tidings::Broadcast { state: told, .. } = decision.notices[0].tidings else { panic!() };
+        assert_eq!((replied.last_state_change, told), (moment.at, replied));
     }
 
     #[test]

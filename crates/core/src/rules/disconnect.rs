@@ -47,15 +47,15 @@ fn end(session: &Session, own: &Connection, reason: EndReason) -> Decision {
 }
 
 fn lose(session: &Session, own: &Connection, grace: Millis, now: Millis) -> Decision {
-    let until = now + grace;
+    let (until, moment) = (now + grace, session.moment(now));
     let speaker = Speaker::Lost { until };
-    let after = Session { speaker, last_state_change: now, ..session.clone() };
+    let after = Session { speaker, last_state_change: moment.at, ..session.clone() };
     let state = after.broadcast_state();
     let audience = Audience::Listeners(session.id.clone());
     let tidings = Tidings::Broadcast { turn: Turn::SpeakerLost, state, message: None };
     let (session, connection) = (session.id.clone(), own.id.clone());
     Decision {
-        change: Some(Change::Lose { session, connection, until, now }),
+        change: Some(Change::Lose { session, connection, until, moment }),
         notices: Vec::from([Notice { audience, tidings }]),
         ..Decision::default()
     }
@@ -99,6 +99,20 @@ mod tests {
         let Tidings::Broadcast { turn, state, .. } = decision.notices[0].tidings else { panic!() };
         assert_eq!(turn, Turn::SpeakerLost);
         assert!(state.is_paused && state.last_state_change == world.now());
+    }
+
+    #[test]
+    fn a_loss_comes_after_what_was_before_it_but_is_awaited_by_the_true_clock() {
+        let world = World::new();
+        let mut seen = world.seen_by_speaker();
+        let later = world.now() + Millis::from_secs(3);
+        seen.session.as_mut().unwrap().last_state_change = later;
+        let decision = leave(&world, Departure::Lost, &seen);
+        let Some(Change::Lose { until, moment, .. }) = decision.change else { panic!() };
+        assert_eq!(until, world.now() + Millis::from_secs(30));
+        assert_eq!((moment.after, moment.at), (later, later + Millis(1)));
+        let Tidings::Broadcast { state, .. } = decision.notices[0].tidings else { panic!() };
+        assert_eq!(state.last_state_change, moment.at);
     }
 
     #[test]

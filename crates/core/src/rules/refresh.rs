@@ -12,7 +12,6 @@ use crate::notice::{Audience, Notice, Tidings, Turn};
 use crate::refusal::{Refusal, Unauthorized};
 use crate::session::{Session, Speaker};
 use crate::session_id::SessionId;
-use crate::stamp::Millis;
 
 /// The speaker takes up the session on this connection.
 pub(super) fn speaker(
@@ -39,8 +38,9 @@ pub(super) fn speaker(
         was: session.speaker.clone(),
         expires_at: now + terms.limits.session_max_duration,
         now,
+        moment: session.moment(now),
     };
-    let after = attached(session, actor, now);
+    let after = attached(session, actor);
     let state = after.broadcast_state();
     Ok(Decision {
         change: Some(change),
@@ -60,11 +60,14 @@ pub(super) fn speaker(
 }
 
 /// The session once the speaker is on this connection.
-fn attached(session: &Session, actor: &Actor<'_>, now: Millis) -> Session {
-    let was_lost = matches!(session.speaker, Speaker::Lost { .. });
+fn attached(session: &Session, actor: &Actor<'_>) -> Session {
+    let last_state_change = match session.speaker {
+        Speaker::Lost { .. } => session.moment(actor.stamp.now).at,
+        Speaker::Present(_) => session.last_state_change,
+    };
     Session {
         speaker: Speaker::Present(actor.connection.clone()),
-        last_state_change: if was_lost { now } else { session.last_state_change },
+        last_state_change,
         ..session.clone()
     }
 }

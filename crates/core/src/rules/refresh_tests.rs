@@ -1,5 +1,6 @@
 use super::*;
 use crate::rules::fixtures::{World, connection_id, en, es, id};
+use crate::stamp::Millis;
 
 fn speak(world: &World, connection: &str, seen: &Seen) -> Result<Decision, Refusal> {
     speaker(&id(), &world.ann(connection), &world.terms, seen)
@@ -44,6 +45,25 @@ fn a_lost_speaker_that_is_back_is_announced() {
         };
         assert_eq!(said, turn);
         assert_eq!((state.is_paused, state.last_state_change), (paused, world.now()));
+    }
+}
+
+#[test]
+fn a_return_comes_after_the_loss_on_a_clock_that_is_behind() {
+    let world = World::new();
+    let later = world.now() + Millis::from_secs(3);
+    let lost = Speaker::Lost { until: later + Millis::from_secs(30) };
+    let is_there = Speaker::Present(connection_id("c1"));
+    for (speaker, changed_at) in [(lost, later + Millis(1)), (is_there, later)] {
+        let mut seen = world.seen();
+        let session = seen.session.as_mut().unwrap();
+        (session.speaker, session.last_state_change) = (speaker, later);
+        let decision = speak(&world, "c9", &seen).unwrap();
+        let Some(Change::Attach { now, moment, .. }) = decision.change else { panic!() };
+        assert_eq!(now, world.now(), "the guard's clock is the true one");
+        assert_eq!((moment.after, moment.at), (later, later + Millis(1)));
+        let Some(Reply::SpeakerRefreshed { state, .. }) = decision.reply else { panic!() };
+        assert_eq!(state.last_state_change, changed_at);
     }
 }
 

@@ -173,6 +173,7 @@ impl Comparison<'_> {
                 was: known.speaker.clone(),
                 expires_at,
                 now,
+                moment: known.moment(now),
             },
         };
         if self.node.app.store().commit(&change).await? == Applied::Stale {
@@ -185,8 +186,8 @@ impl Comparison<'_> {
             change = change.name(),
             "a session that the engine had lost was written again"
         );
-        if let Change::Attach { .. } = change {
-            self.tell_resumed().await;
+        if let Change::Attach { moment, .. } = change {
+            self.tell_resumed(moment.at).await;
         }
         self.known = Some(match change {
             Change::Open { session, .. } => session,
@@ -196,12 +197,12 @@ impl Comparison<'_> {
     }
 
     /// Listeners were told that the speaker is lost; it is not.
-    async fn tell_resumed(&self) {
+    async fn tell_resumed(&self, at: Millis) {
         let Some(known) = &self.known else { return };
         let now = self.node.clock.now();
         let turn = if known.paused { Turn::Paused } else { Turn::Resumed };
         let mut state = known.broadcast_state();
-        (state.is_paused, state.last_state_change) = (known.paused, now);
+        (state.is_paused, state.last_state_change) = (known.paused, at);
         let audience = Audience::Listeners(self.session.clone());
         let tidings = Tidings::Broadcast { turn, state, message: None };
         self.node.app.notify(&[Notice { audience, tidings }], now).await;

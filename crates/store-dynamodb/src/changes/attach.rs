@@ -1,6 +1,6 @@
 //! The speaker goes on on another connection, or on the one it has.
 
-use ambo_core::{Change, Connection, Millis, Role, Speaker, UserId};
+use ambo_core::{Change, Connection, Millis, Moment, Role, Speaker, UserId};
 
 use super::Plan;
 use crate::look::{Look, Place};
@@ -14,6 +14,7 @@ struct Attach<'a> {
     was: &'a Speaker,
     expires_at: Millis,
     now: Millis,
+    moment: Moment,
 }
 
 pub(super) fn blind(change: &Change) -> Plan {
@@ -36,10 +37,11 @@ enum Ends {
 
 impl<'a> Attach<'a> {
     fn of(change: &'a Change) -> Option<Self> {
-        let Change::Attach { connection, owner, was, expires_at, now } = change else {
+        let Change::Attach { connection, owner, was, expires_at, now, moment } = change else {
             return None;
         };
-        Some(Self { connection, owner, was, expires_at: *expires_at, now: *now })
+        let (expires_at, now, moment) = (*expires_at, *now, *moment);
+        Some(Self { connection, owner, was, expires_at, now, moment })
     }
 
     fn sighted(&self, look: &Look) -> Plan {
@@ -52,7 +54,9 @@ impl<'a> Attach<'a> {
             return Plan::DONE;
         }
         let place = look.place(id);
+        let was_lost = matches!(session.speaker, Speaker::Lost { .. });
         if (!is_there && place == Place::Taken)
+            || (was_lost && session.last_state_change != self.moment.after)
             || self.connection.role != Role::Speaker
             || session.is_expired(self.now)
             || !is_owner
@@ -93,8 +97,8 @@ impl<'a> Attach<'a> {
                 text(old.as_str())
             }
             Speaker::Lost { until } => {
-                expression += ", #lastStateChange = :now REMOVE #speakerAwaitedUntil";
-                condition += "#speakerAwaitedUntil = :was";
+                expression += ", #lastStateChange = :at REMOVE #speakerAwaitedUntil";
+                condition += "#speakerAwaitedUntil = :was AND #lastStateChange = :after";
                 millis(*until)
             }
         };
@@ -105,6 +109,12 @@ impl<'a> Attach<'a> {
             .with(":active", text(ACTIVE))
             .with(":owner", text(self.owner.as_str()))
             .with(":now", millis(self.now));
+        let write = match self.was {
+            Speaker::Present(_) => write,
+            Speaker::Lost { .. } => {
+                write.with(":after", millis(self.moment.after)).with(":at", millis(self.moment.at))
+            }
+        };
         match ends {
             Ends::Later => write
                 .with(":endsAt", millis(self.expires_at))

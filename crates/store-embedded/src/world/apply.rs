@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use ambo_core::{
-    Applied, Change, Connection, ConnectionId, Language, Millis, Role, SessionId, Speaker, UserId,
+    Applied, Change, Connection, ConnectionId, Language, Millis, Moment, Role, SessionId, Speaker,
+    UserId,
 };
 
 use super::room::Room;
@@ -17,15 +18,16 @@ pub(super) fn to_room(room: &mut Room, homes: &mut Homes, change: &Change) -> St
         // Their callers know them; they need more than a room.
         Change::Open { .. } | Change::End { .. } => Step::STALE,
         Change::Admit { connection, max, now } => admit(room, homes, connection, *max, *now),
-        Change::Attach { connection, owner, was, expires_at, now } => {
-            let attach = Attach { connection, owner, was, expires_at: *expires_at, now: *now };
+        Change::Attach { connection, owner, was, expires_at, now, moment } => {
+            let (expires_at, now, moment) = (*expires_at, *now, *moment);
+            let attach = Attach { connection, owner, was, expires_at, now, moment };
             attach.apply(room, homes)
         }
         Change::Move { from, to, now } => replace(room, homes, from, to, *now),
         Change::Touch { .. } => touch(room, change),
         Change::Retune { connection, target, .. } => retune(room, connection, *target),
-        Change::Steer { connection, was, becomes, now, .. } => {
-            steer(room, connection, *was, *becomes, *now)
+        Change::Steer { connection, was, becomes, moment, .. } => {
+            steer(room, connection, *was, *becomes, *moment)
         }
         Change::Drop { connection, .. } => {
             if room.listener(connection).is_some() {
@@ -34,7 +36,9 @@ pub(super) fn to_room(room: &mut Room, homes: &mut Homes, change: &Change) -> St
             }
             Step::DONE
         }
-        Change::Lose { connection, until, now, .. } => lose(room, homes, connection, *until, *now),
+        Change::Lose { connection, until, moment, .. } => {
+            lose(room, homes, connection, *until, *moment)
+        }
     }
 }
 
@@ -65,6 +69,7 @@ struct Attach<'a> {
     was: &'a Speaker,
     expires_at: Millis,
     now: Millis,
+    moment: Moment,
 }
 
 impl Attach<'_> {
@@ -78,7 +83,9 @@ impl Attach<'_> {
             return Step::DONE;
         }
         let is_taken = !is_there && homes.contains_key(id);
+        let was_lost = matches!(session.speaker, Speaker::Lost { .. });
         if is_taken
+            || (was_lost && session.last_state_change != self.moment.after)
             || self.connection.role != Role::Speaker
             || session.is_expired(self.now)
             || session.owner != *self.owner
@@ -102,7 +109,7 @@ impl Attach<'_> {
                 room.remove(&old);
                 homes.remove(&old);
             }
-            Speaker::Lost { .. } => room.session.last_state_change = self.now,
+            Speaker::Lost { .. } => room.session.last_state_change = self.moment.at,
         }
         homes.insert(id.clone(), room.session.id.clone());
         room.insert(self.connection.clone());
@@ -188,21 +195,22 @@ fn steer(
     connection: &ConnectionId,
     was: (bool, bool),
     becomes: (bool, bool),
-    now: Millis,
+    moment: Moment,
 ) -> Step {
     let session = &mut room.session;
     if !session.is_spoken_by(connection) {
         return Step::STALE;
     }
     let is = (session.paused, session.muted);
-    if is == becomes && session.last_state_change == now {
+    let since = session.last_state_change;
+    if is == becomes && since == moment.at {
         return Step::DONE;
     }
-    if is != was {
+    if is != was || since != moment.after {
         return Step::STALE;
     }
     (session.paused, session.muted) = becomes;
-    session.last_state_change = now;
+    session.last_state_change = moment.at;
     done_lasting(room)
 }
 
@@ -211,7 +219,7 @@ fn lose(
     homes: &mut Homes,
     connection: &ConnectionId,
     until: Millis,
-    now: Millis,
+    moment: Moment,
 ) -> Step {
     if let Some(waiters) = &mut room.ending {
         return Step::Busy(waiters.wait());
@@ -220,11 +228,12 @@ fn lose(
     if room.session.speaker == lost && room.member(connection).is_none() {
         return Step::DONE;
     }
-    if !room.session.is_spoken_by(connection) {
+    let is_as_seen = room.session.last_state_change == moment.after;
+    if !room.session.is_spoken_by(connection) || !is_as_seen {
         return Step::STALE;
     }
     room.session.speaker = lost;
-    room.session.last_state_change = now;
+    room.session.last_state_change = moment.at;
     room.remove(connection);
     homes.remove(connection);
     // Nothing of it is stored: after a restart every speaker is lost.

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ambo_app::ports::Store;
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{
-    Applied, Change, Connection, ConnectionId, EndGuard, Language, Millis, QualityTier, Role,
-    Session, SessionId, SourceAddress, Speaker, UserId,
+    Applied, Change, Connection, ConnectionId, EndGuard, Language, Millis, Moment, QualityTier,
+    Role, Session, SessionId, SourceAddress, Speaker, UserId,
 };
 use ambo_store_embedded::{EmbeddedSettings, EmbeddedStore, OpenError};
 
@@ -85,6 +85,8 @@ pub fn attachment(on: &str, id: &str, was: Speaker, now: Millis) -> Change {
         was,
         expires_at: now + LIFE,
         now,
+        // Of a session that was opened or read just now.
+        moment: Moment { after: now, at: now + Millis(1) },
     }
 }
 

@@ -1,8 +1,9 @@
 -- Makes a connection the speaker's. The connection that was is dropped, the session extended.
--- ARGV: connection, row, owner, was speaker (empty: lost), was awaited until, expires, now, life.
-local connection, row, owner, speaker, awaited, expires, now, life = unpack(ARGV)
+-- ARGV: connection, row, owner, was speaker (empty: lost), was awaited until, expires, now, life,
+-- changed after, changed at.
+local connection, row, owner, speaker, awaited, expires, now, life, after, at = unpack(ARGV)
 local new, there = read(row), member(connection)
-local session = redis.call('HMGET', SESSION, 'speaker', 'until', 'owner', 'expires')
+local session = redis.call('HMGET', SESSION, 'speaker', 'until', 'owner', 'expires', 'changed')
 if not session[1] then
   return stale()
 end
@@ -16,7 +17,8 @@ if is_there and session[3] == owner and not is_longer then
 end
 local is_taken = there and not is_there
 local was_lost = session[1] == ''
-local is_as_seen = session[1] == speaker and (not was_lost or session[2] == awaited)
+local is_as_seen = session[1] == speaker
+  and (not was_lost or (session[2] == awaited and session[5] == after))
 if is_taken or is_listener(new) or is_expired(session[4], now) or session[3] ~= owner
   or not is_as_seen then
   return stale()
@@ -24,7 +26,7 @@ end
 local gone = {}
 if not is_there then
   if was_lost then
-    redis.call('HSET', SESSION, 'changed', now)
+    redis.call('HSET', SESSION, 'changed', at)
   else
     local old = member(speaker)
     gone = { speaker, old.claim }

@@ -3,7 +3,7 @@
 
 use ambo_app::ports::StoreFault;
 use ambo_core::{
-    Applied, Change, Connection, ConnectionId, EndGuard, Millis, Session, SessionId, UserId,
+    Applied, Change, Connection, ConnectionId, EndGuard, Millis, Moment, Session, SessionId, UserId,
 };
 use futures_util::future::{try_join, try_join3};
 use redis::ToRedisArgs;

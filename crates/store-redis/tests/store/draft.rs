@@ -1,8 +1,8 @@
 //! Sessions, connections and changes in a few words.
 
 use ambo_core::{
-    Change, Connection, ConnectionId, EndGuard, Language, Millis, QualityTier, Role, Session,
-    SessionId, SourceAddress, Speaker, UserId,
+    Change, Connection, ConnectionId, EndGuard, Language, Millis, Moment, QualityTier, Role,
+    Session, SessionId, SourceAddress, Speaker, UserId,
 };
 
 pub const NOW: Millis = Millis(1_700_000_000_000);
@@ -46,7 +46,8 @@ pub fn admit(connection: &Connection) -> Change {
 
 pub fn lose(speaker: &Connection) -> Change {
     let (session, connection) = (speaker.session.clone(), speaker.id.clone());
-    Change::Lose { session, connection, until: NOW + GRACE, now: NOW }
+    let moment = Moment { after: NOW, at: NOW + Millis(1) };
+    Change::Lose { session, connection, until: NOW + GRACE, moment }
 }
 
 pub fn end(session: &Session) -> Change {

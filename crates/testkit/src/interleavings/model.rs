@@ -20,8 +20,17 @@ pub struct Session {
     pub awaited_until: Option<Millis>,
     pub paused: bool,
     pub muted: bool,
+    /// When what listeners are told of the broadcast changed last.
+    pub changed_at: Millis,
     /// Listeners that were told to refresh, the longest told first.
     pub told: Vec<usize>,
+}
+
+impl Session {
+    /// Never at the moment of the change before.
+    fn changes(&mut self, now: Millis) {
+        self.changed_at = now.max(self.changed_at + Millis(1));
+    }
 }
 
 /// A connection, a member of something or not.
@@ -96,6 +105,7 @@ impl Model {
             awaited_until: None,
             paused: false,
             muted: false,
+            changed_at: self.now,
             told: Vec::new(),
         });
         self.enter(person, self.sessions.len() - 1, None);
@@ -124,7 +134,9 @@ impl Model {
         let expires_at = self.now + self.limits.session_max_duration;
         let of = &mut self.sessions[session];
         of.expires_at = of.expires_at.max(expires_at);
-        of.awaited_until = None;
+        if of.awaited_until.take().is_some() {
+            of.changes(self.now);
+        }
         if let Some(old) = of.speaker.replace(person)
             && old != person
         {
@@ -184,21 +196,24 @@ impl Model {
                 let of = &mut self.sessions[session];
                 of.speaker = None;
                 of.awaited_until = Some(self.now + self.limits.speaker_grace);
+                of.changes(self.now);
             }
         }
         Ok(())
     }
 
     pub fn command(&mut self, person: usize, command: usize) -> Expected {
-        let session = match self.spoken(person) {
-            Ok(session) => &mut self.sessions[session],
-            Err(code) => return Err(code),
-        };
+        let at = self.spoken(person)?;
+        let session = &mut self.sessions[at];
+        let was = (session.paused, session.muted);
         match command {
             0 => session.paused = true,
             1 => session.paused = false,
             2 => session.muted = true,
             _ => session.muted = false,
+        }
+        if (session.paused, session.muted) != was {
+            session.changes(self.now);
         }
         Ok(())
     }

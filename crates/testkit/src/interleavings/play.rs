@@ -331,6 +331,7 @@ impl Play {
         }
         assert_eq!(seen.languages, Vec::from_iter(languages));
         assert_eq!((session.paused, session.muted), (model.paused, model.muted));
+        assert_eq!(session.last_state_change, model.changed_at);
         assert_eq!(session.expires_at, model.expires_at);
         let speaker = match (model.speaker, model.awaited_until) {
             (Some(speaker), None) => Speaker::Present(self.ids[speaker].clone()),

@@ -27,7 +27,7 @@ pub async fn a_new_connection_takes_the_speakers_place(stage: Stage) {
     assert_eq!(view.member(&new.id), Some(&new));
     assert_eq!(stage.own(&old.id).await, None);
     // What the old connection does from here on changes nothing.
-    stage.stale(&session.id, &stage.lose(&old)).await;
+    stage.stale(&session.id, &stage.lose(&old, &session)).await;
     stage.stale(&session.id, &stage.touch(&old)).await;
 }
 
@@ -43,20 +43,18 @@ pub async fn the_speakers_present_connection_stays(stage: Stage) {
 
 pub async fn a_lost_speaker_comes_back(stage: Stage) {
     let (session, old) = stage.opened().await;
-    stage.done(&session.id, &stage.lose(&old)).await;
-    let lost = Speaker::Lost { until: stage.now + seconds(30) };
+    let lost = stage.done(&session.id, &stage.lose(&old, &session)).await;
     let stage = stage.after(seconds(10));
     let new = stage.speaker(&session);
-    let view = stage.done(&session.id, &stage.attach(&new, lost)).await;
+    let view = stage.done(&session.id, &stage.come_back(&new, lost.session())).await;
     assert_eq!(view.session().speaker, on(&new));
     assert_eq!(view.session().last_state_change, stage.now);
     assert_eq!(view.members, [new]);
     // Even on the connection it was lost on, if that turns out to be there.
     let back = stage.after(seconds(5));
     let (session, speaker) = back.opened().await;
-    back.done(&session.id, &back.lose(&speaker)).await;
-    let lost = Speaker::Lost { until: back.now + seconds(30) };
-    let view = back.done(&session.id, &back.attach(&speaker, lost)).await;
+    let lost = back.done(&session.id, &back.lose(&speaker, &session)).await;
+    let view = back.done(&session.id, &back.come_back(&speaker, lost.session())).await;
     assert_eq!((view.session().speaker.clone(), view.members.len()), (on(&speaker), 1));
 }
 
@@ -67,7 +65,8 @@ pub async fn only_the_owner_attaches_and_only_to_what_it_saw(stage: Stage) {
     let new = stage.speaker(&session);
     let attach = |owner: &str, was: Speaker| {
         let (owner, expires_at) = (UserId::parse(owner).unwrap(), stage.now + LIFE + LIFE);
-        Change::Attach { connection: new.clone(), owner, was, expires_at, now: stage.now }
+        let (connection, now, moment) = (new.clone(), stage.now, session.moment(stage.now));
+        Change::Attach { connection, owner, was, expires_at, now, moment }
     };
     stage.stale(&session.id, &attach("bob", on(&old))).await;
     stage.stale(&session.id, &attach("ann", on(&listener))).await;
@@ -97,6 +96,7 @@ pub async fn an_attach_never_shortens_a_session(stage: Stage) {
         was: on(&old),
         expires_at: stage.now + seconds(1),
         now: stage.now,
+        moment: session.moment(stage.now),
     };
     let view = stage.done(&session.id, &change).await;
     assert_eq!(view.session().expires_at, session.expires_at);

@@ -53,7 +53,7 @@ pub async fn an_end_is_guarded(stage: Stage) {
     ] {
         stage.stale(&session.id, &end(&session, guard)).await;
     }
-    stage.done(&session.id, &stage.lose(&speaker)).await;
+    stage.done(&session.id, &stage.lose(&speaker, &session)).await;
     for guard in
         [EndGuard::SpokenBy(speaker.id.clone()), EndGuard::GraceOverAt(stage.now + seconds(29))]
     {
@@ -94,9 +94,9 @@ pub async fn nothing_happens_to_a_ghost(stage: Stage) {
             connection: speaker.id.clone(),
             was: (false, false),
             becomes: (true, false),
-            now: stage.now,
+            moment: session.moment(stage.now),
         },
-        stage.lose(&speaker),
+        stage.lose(&speaker, &session),
     ];
     for ghost in ghosts {
         stage.stale(&session.id, &ghost).await;

@@ -46,7 +46,7 @@ pub async fn a_lost_speaker_is_awaited(stage: Stage) {
     let (session, speaker) = stage.opened().await;
     let members = stage.admitted(&session, 2).await;
     let stage = stage.after(seconds(5));
-    let view = stage.done(&session.id, &stage.lose(&speaker)).await;
+    let view = stage.done(&session.id, &stage.lose(&speaker, &session)).await;
     let lost = Speaker::Lost { until: stage.now + seconds(30) };
     let expected =
         Session { speaker: lost, last_state_change: stage.now, listeners: 2, ..session.clone() };
@@ -58,7 +58,7 @@ pub async fn a_lost_speaker_is_awaited(stage: Stage) {
     let newcomer = stage.listener(&session, es());
     assert_eq!(stage.done(&session.id, &stage.admit(&newcomer, PLACES)).await.listeners(), 3);
     // A second loss of what is lost is another one.
-    stage.stale(&session.id, &stage.after(seconds(1)).lose(&speaker)).await;
+    stage.stale(&session.id, &stage.after(seconds(1)).lose(&speaker, &session)).await;
 }
 
 pub async fn only_the_current_speaker_can_be_lost(stage: Stage) {
@@ -69,11 +69,11 @@ pub async fn only_the_current_speaker_can_be_lost(stage: Stage) {
     stage.done(&session.id, &stage.attach(&new, was)).await;
     // Else listeners would be told that a speaker is lost who is there.
     for other in [&old, &listener, &stage.speaker(&session)] {
-        stage.stale(&session.id, &stage.lose(other)).await;
+        stage.stale(&session.id, &stage.lose(other, &session)).await;
     }
-    let (_, absent) = stage.draft();
-    stage.stale(&absent.session, &stage.lose(&absent)).await;
-    stage.done(&session.id, &stage.lose(&new)).await;
+    let (absent, nobody) = stage.draft();
+    stage.stale(&absent.id, &stage.lose(&nobody, &absent)).await;
+    stage.done(&session.id, &stage.lose(&new, &session)).await;
 }
 
 pub async fn a_lost_and_an_attached_speaker_leave_one_or_none(stage: Stage) {
@@ -81,7 +81,7 @@ pub async fn a_lost_and_an_attached_speaker_leave_one_or_none(stage: Stage) {
         let (session, old) = stage.opened().await;
         let new = stage.speaker(&session);
         let attach = stage.attach(&new, Speaker::Present(old.id.clone()));
-        let outcomes = stage.race([stage.lose(&old), attach]).await;
+        let outcomes = stage.race([stage.lose(&old, &session), attach]).await;
         assert_eq!(done(&outcomes), 1, "each saw what the other changed: {outcomes:?}");
         let view = stage.view(&session.id).await;
         match &view.session().speaker {

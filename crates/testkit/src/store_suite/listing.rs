@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use ambo_app::ports::Page;
-use ambo_core::{Change, Millis, SessionId, Speaker};
+use ambo_core::{Change, Millis, SessionId};
 
 use super::Stage;
 use super::stage::{LIFE, es, seconds};
@@ -74,7 +74,7 @@ pub async fn what_is_due_comes_in_order_and_in_pages(stage: Stage) {
     let grace_over = stage.now + seconds(30);
     for _ in 0..12 {
         let (session, speaker) = stage.opened().await;
-        stage.done(&session.id, &stage.lose(&speaker)).await;
+        stage.done(&session.id, &stage.lose(&speaker, &session)).await;
         lost.insert(session.id);
         expired.insert(stage.opened().await.0.id);
         living.insert(stage.after(LIFE).opened().await.0.id);
@@ -101,13 +101,13 @@ pub async fn what_was_extended_or_found_is_no_longer_due(stage: Stage) {
     let it = [session.id.clone()];
     let end = stage.now + LIFE;
     assert_eq!(due(&stage, end, &ours, 10).await, it);
-    stage.done(&session.id, &stage.lose(&old)).await;
+    let lost = stage.done(&session.id, &stage.lose(&old, &session)).await;
     let grace_over = stage.now + seconds(30);
     assert_eq!(due(&stage, grace_over, &ours, 10).await, it);
 
     let stage = stage.after(seconds(10));
     let new = stage.speaker(&session);
-    stage.done(&session.id, &stage.attach(&new, Speaker::Lost { until: grace_over })).await;
+    stage.done(&session.id, &stage.come_back(&new, lost.session())).await;
     assert_eq!(due(&stage, grace_over, &ours, 10).await, []);
     assert_eq!(due(&stage, end, &ours, 10).await, []);
     assert_eq!(due(&stage, stage.now + LIFE, &ours, 10).await, it);

@@ -157,6 +157,7 @@ cases! { $
     only_a_listener_of_the_session_is_retuned in steer,
     a_command_is_noted in steer,
     only_the_speaker_steers_what_it_saw in steer,
+    what_changed_and_changed_back_is_not_what_was_seen in steer,
     of_two_commands_at_once_one_looks_again in steer,
     a_listener_goes_once in leave,
     who_is_no_listener_cannot_be_dropped in leave,

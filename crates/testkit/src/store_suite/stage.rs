@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ambo_app::ports::{Page, Store};
 use ambo_core::rules::{OfSession, Seen, Wanted};
 use ambo_core::{
-    Applied, Change, Connection, ConnectionId, EndGuard, Language, Millis, QualityTier, Role,
-    Secret, Session, SessionId, SourceAddress, Speaker, UserId,
+    Applied, Change, Connection, ConnectionId, EndGuard, Language, Millis, Moment, QualityTier,
+    Role, Secret, Session, SessionId, SourceAddress, Speaker, UserId,
 };
 
 use super::{Ended, LimitClock, Subject};
@@ -168,6 +168,7 @@ impl Stage {
         Change::Admit { connection: connection.clone(), max, now: self.now }
     }
 
+    /// A speaker's new connection. Where the speaker is there, the state does not change.
     pub(super) fn attach(&self, connection: &Connection, was: Speaker) -> Change {
         Change::Attach {
             connection: connection.clone(),
@@ -175,6 +176,19 @@ impl Stage {
             was,
             expires_at: self.now + LIFE,
             now: self.now,
+            moment: Moment { after: self.now, at: self.now },
+        }
+    }
+
+    /// The connection of a speaker that comes back to a session that awaits it.
+    pub(super) fn come_back(&self, connection: &Connection, session: &Session) -> Change {
+        Change::Attach {
+            connection: connection.clone(),
+            owner: ann(),
+            was: session.speaker.clone(),
+            expires_at: self.now + LIFE,
+            now: self.now,
+            moment: session.moment(self.now),
         }
     }
 
@@ -208,12 +222,13 @@ impl Stage {
         }
     }
 
-    pub(super) fn lose(&self, speaker: &Connection) -> Change {
+    /// The loss of this speaker, as it is decided on what was seen of the session.
+    pub(super) fn lose(&self, speaker: &Connection, session: &Session) -> Change {
         Change::Lose {
-            session: speaker.session.clone(),
+            session: session.id.clone(),
             connection: speaker.id.clone(),
             until: self.now + seconds(30),
-            now: self.now,
+            moment: session.moment(self.now),
         }
     }
 
