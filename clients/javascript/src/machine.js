@@ -134,6 +134,8 @@ export class Machine {
     this.lostAt = undefined;
     /** @internal @type {Leaving | undefined} */
     this.leaving = undefined;
+    /** @internal The `lastStateChange` of the newest state that the server has told. */
+    this.stateChangedAt = 0;
     /** @internal */
     this.sockets = 0;
     /** @internal */
@@ -220,6 +222,19 @@ export class Machine {
   origin(socket) {
     if ((this.up ?? this.opening)?.socket === socket) return 'first';
     return this.refresh?.opening?.socket === socket ? 'second' : 'former';
+  }
+
+  /**
+   * Whether no newer state is known: one message may overtake another. What is as new is the same
+   * state told again, perhaps in answer to the user.
+   *
+   * @internal
+   * @param {BroadcastState} state
+   */
+  isNewest({ lastStateChange }) {
+    if (lastStateChange < this.stateChangedAt) return false;
+    this.stateChangedAt = lastStateChange;
+    return true;
   }
 
   /**

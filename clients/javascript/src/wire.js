@@ -112,7 +112,9 @@ const SORTS = {
   s: (/** @type {any} */ value) => typeof value === 'string',
   n: (/** @type {any} */ value) => Number.isFinite(value) && value >= 0,
   b: (/** @type {any} */ value) =>
-    typeof value?.isPaused === 'boolean' && typeof value.isMuted === 'boolean',
+    typeof value?.isPaused === 'boolean' &&
+    typeof value.isMuted === 'boolean' &&
+    SORTS.n(value.lastStateChange),
   S: (/** @type {any} */ value) => value === undefined || SORTS.s(value),
   N: (/** @type {any} */ value) => value === undefined || SORTS.n(value),
   B: (/** @type {any} */ value) => value === undefined || SORTS.b(value),

@@ -672,6 +672,24 @@ describe('listening', () => {
     assert.equal(detail(it.hears(1, error('FORBIDDEN')), 'error').code, 'FORBIDDEN');
   });
 
+  it('passes no notice on that was overtaken', () => {
+    const it = new Stage(LISTENER);
+    const turn = (socket, type, lastStateChange) =>
+      names(it.hears(socket, { type, broadcastState: { ...STATE, lastStateChange } }));
+    it.begin({ ...joined, broadcastState: { ...STATE, lastStateChange: 2 } });
+    assert.deepEqual(turn(1, 'sessionPaused', 1), []);
+    assert.deepEqual(turn(1, 'sessionUnmuted', 4), ['unmuted']);
+    assert.deepEqual(turn(1, 'sessionMuted', 3), []);
+    assert.deepEqual(turn(1, 'broadcastState', 3), []);
+    assert.deepEqual(turn(1, 'sessionUnmuted', 4), ['unmuted'], 'told again');
+    // It may come on the next connection too.
+    it.hears(1, stage.refreshRequired('t'));
+    it.opens(2);
+    it.hears(2, listenerComplete);
+    assert.deepEqual(turn(2, 'sessionMuted', 3), []);
+    assert.deepEqual(turn(2, 'sessionPaused', 5), ['paused']);
+  });
+
   it('ignores what it does not know and what cannot be read', () => {
     const it = new Stage(LISTENER);
     it.begin(joined);

@@ -85,6 +85,22 @@ describe('what a superseded connection has swallowed', () => {
 });
 
 describe('wishes', () => {
+  it('are answered by an answer that was overtaken, which is not the state', () => {
+    const it = begun(SPEAKER);
+    for (const control of ['pause', 'resume']) it.tell({ type: 'control', control });
+    const first = it.hears(1, stateIs({ ...STATE, lastStateChange: 3 }));
+    assert.deepEqual(names(first), ['state']);
+    const overtaken = { ...PAUSED, lastStateChange: 2 };
+    assert.deepEqual(names(it.hears(1, stateIs(overtaken))), []);
+    // Both commands are answered: no wish is left, and nothing is told again.
+    assert.equal(only(it.say(1), 'audio').length, 1);
+    it.hears(1, stage.refreshRequired('t'));
+    it.opens(2);
+    const moved = it.hears(2, { ...speakerComplete(1), broadcastState: overtaken });
+    assert.deepEqual([names(moved), texts(moved)], [['refreshed'], []]);
+    assert.equal(only(it.say(2), 'audio').length, 1);
+  });
+
   it('are not confirmed by an older answer', () => {
     const it = begun(SPEAKER);
     for (const control of ['pause', 'resume', 'pause']) it.tell({ type: 'control', control });

@@ -537,6 +537,32 @@ def test_notices_are_told() -> None:
     assert listener.events(event.Warning) == [event.Warning("m", 15)]
 
 
+def test_a_notice_that_was_overtaken_is_not_told() -> None:
+    listener = Driver.listener()
+    listener.give(input.Start())
+    listener.give(input.Opened(1, input.Framing.BINARY))
+
+    def turn(socket: int, kind: str, changed_at: int) -> None:
+        fields = {"sessionId": SESSION, "sourceLanguage": "en", "targetLanguage": "es"}
+        state = {**STATE, "lastStateChange": changed_at}
+        listener.say(socket, kind, broadcastState=state, **fields)
+
+    turn(1, "sessionJoined", 2)
+    turn(1, "sessionPaused", 1)
+    turn(1, "sessionUnmuted", 4)
+    turn(1, "sessionMuted", 3)
+    turn(1, "broadcastState", 3)
+    turn(1, "sessionUnmuted", 4)
+    # It may come on the next connection too.
+    listener.ask_to_refresh(1, "t")
+    listener.complete(2)
+    turn(2, "sessionMuted", 3)
+    turn(2, "sessionPaused", 5)
+    told = [(type(told), told.state.last_state_change) for told in listener.events(event.Turn)]
+    assert told == [(event.Unmuted, 4), (event.Unmuted, 4), (event.Paused, 5)]
+    assert listener.events(event.BroadcastState) == []
+
+
 def test_a_status_is_asked_for_and_told() -> None:
     speaker = Driver.speaker().start()
     speaker.give(input.AskStatus())

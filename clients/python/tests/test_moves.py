@@ -126,6 +126,25 @@ def test_who_leaves_during_a_refresh_says_so_on_both_connections() -> None:
 # --- Wishes -----------------------------------------------------------------------------------
 
 
+def test_an_answer_that_was_overtaken_is_an_answer_but_not_the_state() -> None:
+    speaker = begun(Driver.speaker)
+    for control in (input.Control.PAUSE, input.Control.RESUME):
+        speaker.give(input.Steer(control))
+    newest, overtaken = {**STATE, "lastStateChange": 3}, {**PAUSED, "lastStateChange": 2}
+    speaker.say(1, "broadcastState", broadcastState=newest)
+    speaker.say(1, "broadcastState", broadcastState=overtaken)
+    assert [told.state.last_state_change for told in speaker.events(event.BroadcastState)] == [3]
+    # Both commands are answered: no wish is left, and nothing is told again.
+    speaker.send(1)
+    assert speaker.spoken(1) == [(1, 1)]
+    speaker.ask_to_refresh(1)
+    speaker.complete(2, last=1, broadcastState=overtaken)
+    speaker.send(2)
+    assert speaker.spoken(2) == [(2, 2)]
+    assert actions(speaker, 2) == []
+    assert len(speaker.events(event.BroadcastState)) == 1
+
+
 def test_an_older_answer_confirms_no_newer_wish() -> None:
     speaker = begun(Driver.speaker)
     pause, resume = input.Control.PAUSE, input.Control.RESUME

@@ -199,7 +199,8 @@ class Member:
         elif kind in ("sessionJoined", "languageChanged"):
             given["targetLanguage"] = self.target
         said = {**given, **without_type(told)}
-        said["broadcastState"] = {**STATE, **said["broadcastState"]}
+        # When it changed is mostly left open; what is told later is not older.
+        said["broadcastState"] = {**STATE, **said["broadcastState"], "lastStateChange": count}
         self.driver.say(socket, **{"kind": kind, **said})
         if kind in TOLD:
             events = [it.event for it in self.driver.effects[count:] if hasattr(it, "event")]

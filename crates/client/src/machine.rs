@@ -65,6 +65,8 @@ pub struct Machine {
     /// When the connection was lost that is not back yet.
     lost_at: Option<Millis>,
     leaving: Option<Leaving>,
+    /// The `lastStateChange` of the newest state of the broadcast that the server has told.
+    state_changed_at: u64,
     sockets: u64,
     now: Millis,
     dice: Dice,
@@ -208,6 +210,7 @@ impl Machine {
             backoff: Backoff::default(),
             lost_at: None,
             leaving: None,
+            state_changed_at: 0,
             sockets: 0,
             now: Millis::ZERO,
             dice: Dice::default(),
@@ -336,6 +339,14 @@ impl Machine {
     /// Whether the server may have moved the member away from the connection that serves.
     fn may_be_superseded(&self) -> bool {
         self.is_moving() || matches!(&self.link, Link::Up(up) if up.may_be_superseded)
+    }
+
+    /// Whether no newer state is known: one message may overtake another. What is as new is the
+    /// same state told again, perhaps in answer to the user.
+    fn is_newest(&mut self, state: State) -> bool {
+        let is_newest = state.last_state_change >= self.state_changed_at;
+        self.state_changed_at = self.state_changed_at.max(state.last_state_change);
+        is_newest
     }
 
     fn deliver(&mut self, event: Event) {

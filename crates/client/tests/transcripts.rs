@@ -275,7 +275,8 @@ impl Player {
 
     /// A message of which the transcript names a part.
     fn whole(&mut self, part: &Value) -> Value {
-        let state = json!({ "isPaused": false, "isMuted": false, "lastStateChange": 1 });
+        // When it changed is mostly left open: then all of it is equally new.
+        let state = json!({ "isPaused": false, "isMuted": false, "lastStateChange": 1_000_000 });
         let mut whole = json!({
             "sessionId": ID, "sourceLanguage": "en", "targetLanguage": "es", "role": "speaker",
             "qualityTier": "standard", "connectionId": "c", "expiresAt": 1, "timestamp": 1,

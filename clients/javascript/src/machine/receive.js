@@ -8,7 +8,6 @@ import { recordLost, refreshFailed, refreshRequired, resume, switchOver } from '
 import { beginToSpeak, floorIs, forgetWishes, stateChanged } from './speak.js';
 
 /** @import { ServerError } from '../failure.js' */
-/** @import { Turn } from '../event.js' */
 /** @import { Machine, Opening, Question } from '../machine.js' */
 /** @import { ServerMessage } from '../wire.js' */
 
@@ -138,6 +137,7 @@ function welcome(m, opening, message) {
     m.deliver('sessionCreated', { sessionId, sourceLanguage, expiresAt });
     beginToSpeak(m);
   } else if (type === 'sessionJoined') {
+    m.stateChangedAt = state.lastStateChange;
     m.deliver('sessionJoined', { sessionId, sourceLanguage, targetLanguage, state });
     languageAgreed(m, targetLanguage);
   } else {
@@ -182,13 +182,13 @@ function serve(m, message) {
       return m.deliver('warning', { message: text, remainingMinutes });
     }
     case 'sessionPaused':
-      return m.deliver('paused', turnOf(message));
+      return turned(m, 'paused', message);
     case 'sessionResumed':
-      return m.deliver('resumed', turnOf(message));
+      return turned(m, 'resumed', message);
     case 'sessionMuted':
-      return m.deliver('muted', turnOf(message));
+      return turned(m, 'muted', message);
     case 'sessionUnmuted':
-      return m.deliver('unmuted', turnOf(message));
+      return turned(m, 'unmuted', message);
     case 'languageChanged': {
       const question = answered(m, 'languageChanged');
       return languageChanged(m, message['targetLanguage'], question);
@@ -272,9 +272,10 @@ function errorOf({ code, message, requestId, details }) {
 }
 
 /**
- * @param {ServerMessage} message
- * @returns {Turn}
+ * @param {Machine} m
+ * @param {'paused' | 'resumed' | 'muted' | 'unmuted'} name
+ * @param {ServerMessage} turn
  */
-function turnOf({ broadcastState: state, message, reason }) {
-  return { state, message, reason };
+function turned(m, name, { broadcastState: state, message, reason }) {
+  if (m.isNewest(state)) m.deliver(name, { state, message, reason });
 }

@@ -72,7 +72,8 @@ export function resume(m, complete) {
   const { speaking, hearing } = m;
   if (speaking) {
     const was = speaking.state;
-    const state = complete['broadcastState'] ?? was;
+    const told = complete['broadcastState'];
+    const state = told && m.isNewest(told) ? told : was;
     speaking.state = state;
     const dropped = speaking.frames.trim(m.now, m.timing);
     const last = complete['lastSequence'];

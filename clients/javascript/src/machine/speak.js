@@ -184,12 +184,14 @@ export function awaitTheMove({ leaving }) {
  * @param {BroadcastState} state
  */
 export function stateChanged(m, state) {
+  const isNewest = m.isNewest(state);
   if (m.speaking) {
-    m.speaking.state = state;
+    if (isNewest) m.speaking.state = state;
+    // An answer that was overtaken is one all the same.
     m.speaking.unanswered = Math.max(0, m.speaking.unanswered - 1);
     if (m.speaking.unanswered === 0) confirmWishes(m.speaking);
   }
-  m.deliver('state', state);
+  if (isNewest) m.deliver('state', state);
 }
 
 /** @param {Speaking} speaking */

@@ -195,7 +195,8 @@ export class Replay {
     if (/Paused|Resumed|Muted|Unmuted/.test(message.type)) delete usual.reason;
     if (this.stage.machine.speaking) usual.role = 'speaker';
     else Object.assign(usual, { role: 'listener', targetLanguage: 'es' });
-    const state = { ...STATE, ...message.broadcastState };
+    // When it changed is mostly left open; what is told later is not older.
+    const state = { ...STATE, ...message.broadcastState, lastStateChange: this.lines };
     for (const name of Object.keys(template)) if (template[name] === null) delete usual[name];
     return { ...usual, ...message, broadcastState: state };
   }

@@ -103,6 +103,7 @@ impl Machine {
                 ..
             } if !is_speaker && is_ours(&session_id) => {
                 self.go_up(opening);
+                self.state_changed_at = state.last_state_change;
                 self.language_agreed(&target_language);
                 Some(Event::SessionJoined { session_id, source_language, target_language, state })
             }
@@ -161,10 +162,10 @@ impl Machine {
             ServerMessage::ConnectionWarning { message, remaining_minutes } => {
                 self.deliver(Event::Warning { message, remaining_minutes });
             }
-            ServerMessage::SessionPaused(turn) => self.deliver(Event::Paused(turn.into())),
-            ServerMessage::SessionResumed(turn) => self.deliver(Event::Resumed(turn.into())),
-            ServerMessage::SessionMuted(turn) => self.deliver(Event::Muted(turn.into())),
-            ServerMessage::SessionUnmuted(turn) => self.deliver(Event::Unmuted(turn.into())),
+            ServerMessage::SessionPaused(turn) => self.turned(turn, Event::Paused),
+            ServerMessage::SessionResumed(turn) => self.turned(turn, Event::Resumed),
+            ServerMessage::SessionMuted(turn) => self.turned(turn, Event::Muted),
+            ServerMessage::SessionUnmuted(turn) => self.turned(turn, Event::Unmuted),
             ServerMessage::LanguageChanged { target_language, .. } => {
                 self.language_changed(target_language);
             }
@@ -183,6 +184,12 @@ impl Machine {
             | ServerMessage::ConnectionRefreshComplete { .. }
             | ServerMessage::HeartbeatAck
             | ServerMessage::Unknown => {}
+        }
+    }
+
+    fn turned(&mut self, turn: Broadcast, event: impl FnOnce(Turn) -> Event) {
+        if self.is_newest(turn.broadcast_state) {
+            self.deliver(event(turn.into()));
         }
     }
 

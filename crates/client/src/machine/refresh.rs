@@ -108,10 +108,11 @@ impl Machine {
 
     /// Takes up where the last connection stopped.
     pub(super) fn resume(&mut self, complete: Complete) -> Resumed {
+        let state = complete.state.filter(|state| self.is_newest(*state));
         let replayed = match &mut self.part {
             Part::Speaker(speaking) => {
                 let was = speaking.state;
-                speaking.state = complete.state.unwrap_or(was);
+                speaking.state = state.unwrap_or(was);
                 let is_news = (speaking.state.is_paused, speaking.state.is_muted)
                     != (was.is_paused, was.is_muted);
                 let (frames, last) = (&mut speaking.frames, complete.last_sequence);
@@ -119,7 +120,7 @@ impl Machine {
                 let replayed = frames.rewind(last, self.now, &self.timing);
                 self.tell_dropped(dropped);
                 // The answer to a command may have been lost with the connection.
-                if let (true, Some(state)) = (is_news, complete.state) {
+                if let (true, Some(state)) = (is_news, state) {
                     self.deliver(Event::State(state));
                 }
                 replayed

@@ -169,14 +169,20 @@ impl Machine {
 
     /// The server's word on the broadcast.
     pub(super) fn state_changed(&mut self, state: State) {
+        let is_newest = self.is_newest(state);
         if let Part::Speaker(speaking) = &mut self.part {
-            speaking.state = state;
+            if is_newest {
+                speaking.state = state;
+            }
+            // An answer that was overtaken is one all the same.
             speaking.unanswered = speaking.unanswered.saturating_sub(1);
             if speaking.unanswered == 0 {
                 speaking.confirm_wishes();
             }
         }
-        self.deliver(Event::State(state));
+        if is_newest {
+            self.deliver(Event::State(state));
+        }
     }
 
     /// The server would not; what it said last holds.

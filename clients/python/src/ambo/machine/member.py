@@ -209,6 +209,8 @@ class Member:
         # When the connection was lost that is not back yet.
         self.lost_at: int | None = None
         self.leaving: Leaving | None = None
+        # The `lastStateChange` of the newest state that the server has told.
+        self.state_changed_at = 0
         self.sockets = 0
         self.now = 0
         self.dice = Dice(0)
@@ -232,6 +234,16 @@ class Member:
     def may_be_superseded(self) -> bool:
         """Whether the server may have moved the member away from the connection that serves."""
         return self.is_moving or (isinstance(self.link, Up) and self.link.may_be_superseded)
+
+    def is_newest(self, state: State) -> bool:
+        """Whether no newer state is known: one message may overtake another.
+
+        What is as new is the same state told again, perhaps in answer to the user.
+        """
+        if state.last_state_change < self.state_changed_at:
+            return False
+        self.state_changed_at = state.last_state_change
+        return True
 
     def deliver(self, event: Event) -> None:
         """Tells the user."""

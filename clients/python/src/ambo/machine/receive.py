@@ -81,6 +81,7 @@ def _welcome(member: Member, opening: Opening, said: Message) -> None:
     elif isinstance(said, event.SessionJoined):
         if isinstance(part, Hearing) and said.session_id == member.session:
             connect.go_up(member, opening)
+            member.state_changed_at = said.state.last_state_change
             part.confirmed = part.told = said.target_language
             member.deliver(said)
             hear.tell_language(member)
@@ -136,7 +137,10 @@ def _message(member: Member, said: Message) -> None:
             _ended(member, said)
         case event.Error(error):
             _refused(member, error)
-        case event.Warning() | event.Paused() | event.Resumed() | event.Muted() | event.Unmuted():
+        case event.Paused() | event.Resumed() | event.Muted() | event.Unmuted():
+            if member.is_newest(said.state):
+                member.deliver(said)
+        case event.Warning():
             member.deliver(said)
         case _:
             # Replies to a connect come first or not at all; an ack is for the pulse.

@@ -66,7 +66,9 @@ def resume(member: Member, complete: RefreshComplete) -> int:
     """Takes up where the last connection stopped; tells how many frames are sent again."""
     part = member.part
     if isinstance(part, Speaking):
-        was, part.state = part.state, complete.state or part.state
+        was = part.state
+        if complete.state and member.is_newest(complete.state):
+            part.state = complete.state
         speak.tell_dropped(member, part.frames.trim(member.now, member.timing))
         replayed = part.frames.rewind(complete.last_sequence, member.now, member.timing)
         if (part.state.is_paused, part.state.is_muted) != (was.is_paused, was.is_muted):

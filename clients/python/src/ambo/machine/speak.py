@@ -111,13 +111,16 @@ def await_the_move(member: Member) -> None:
 
 def state_changed(member: Member, state: State) -> None:
     """The server's word on the broadcast."""
-    part = member.part
+    part, is_newest = member.part, member.is_newest(state)
     if isinstance(part, Speaking):
-        part.state = state
+        if is_newest:
+            part.state = state
+        # An answer that was overtaken is one all the same.
         part.unanswered = max(0, part.unanswered - 1)
         if part.unanswered == 0:
             _confirm_wishes(part)
-    member.deliver(BroadcastState(state))
+    if is_newest:
+        member.deliver(BroadcastState(state))
 
 
 def _confirm_wishes(part: Speaking) -> None:

@@ -31,7 +31,11 @@ pub fn frame(byte: u8) -> Frame {
 }
 
 pub fn state(is_paused: bool, is_muted: bool) -> Value {
-    json!({ "isPaused": is_paused, "isMuted": is_muted, "lastStateChange": 1 })
+    state_at(1, is_paused, is_muted)
+}
+
+pub fn state_at(changed_at: u64, is_paused: bool, is_muted: bool) -> Value {
+    json!({ "isPaused": is_paused, "isMuted": is_muted, "lastStateChange": changed_at })
 }
 
 impl Bench {

@@ -2,7 +2,7 @@ use ambo_core::Millis;
 use ambo_wire::ConnectQuery;
 use serde_json::json;
 
-use super::bench::{Bench, ID, state};
+use super::bench::{Bench, ID, state, state_at};
 use crate::close::CloseReason;
 use crate::effect::Effect;
 use crate::event::{Closed, Event, Resumed};
@@ -434,6 +434,48 @@ fn turns_of_the_broadcast_are_told() {
         panic!("{events:?}")
     };
     assert_eq!(turn.message.as_deref(), Some("soon"));
+}
+
+#[test]
+fn a_turn_that_was_overtaken_is_not_told() {
+    let mut bench = Bench::listener();
+    let turn = |bench: &mut Bench, socket, kind: &str, state: &serde_json::Value| {
+        let message =
+            json!({ "type": kind, "sessionId": ID, "broadcastState": state, "timestamp": 1 });
+        bench.text(socket, &message);
+    };
+    turn(&mut bench, 1, "sessionUnmuted", &state_at(3, false, false));
+    turn(&mut bench, 1, "sessionMuted", &state_at(2, false, true));
+    turn(&mut bench, 1, "broadcastState", &state_at(2, false, true));
+    turn(&mut bench, 1, "sessionUnmuted", &state_at(3, false, false));
+    let events = bench.events();
+    let [Event::Unmuted(_), Event::Unmuted(_)] = &events[..] else { panic!("{events:?}") };
+    // It may come on the next connection too.
+    bench.told_to_refresh(1);
+    bench.listener_back(2, "es");
+    bench.take();
+    turn(&mut bench, 2, "sessionMuted", &state_at(2, false, true));
+    turn(&mut bench, 2, "sessionPaused", &state_at(4, true, false));
+    let events = bench.events();
+    let [Event::Paused(turn)] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(turn.state.last_state_change, 4);
+}
+
+#[test]
+fn a_turn_from_before_the_join_is_not_told() {
+    let mut bench = Bench::new_listener();
+    bench.give(Input::Start);
+    bench.opened(1);
+    let message = |kind: &str, state: serde_json::Value| {
+        json!({
+            "type": kind, "sessionId": ID, "sourceLanguage": "en", "targetLanguage": "es",
+            "connectionId": "c1", "broadcastState": state, "timestamp": 1,
+        })
+    };
+    bench.text(1, &message("sessionJoined", state_at(5, false, false)));
+    bench.take();
+    bench.text(1, &message("sessionPaused", state_at(4, true, false)));
+    assert_eq!(bench.events(), []);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use ambo_core::event::Command as Control;
 use ambo_wire::ConnectQuery;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, ID, state};
+use super::bench::{Bench, ID, state, state_at};
 use crate::close::CloseReason;
 use crate::effect::Effect;
 use crate::event::{Closed, Event};
@@ -110,6 +110,30 @@ fn an_older_answer_confirms_no_newer_wish() {
     state_is(&mut bench, 1, &live());
     bench.say(2);
     assert_eq!(bench.spoken(), [(1, 1, 2)]);
+}
+
+#[test]
+fn an_answer_that_was_overtaken_is_an_answer_but_not_the_state() {
+    let mut bench = Bench::speaker();
+    for control in [Control::Pause, Control::Resume] {
+        steer(&mut bench, control, None);
+    }
+    bench.take();
+    state_is(&mut bench, 1, &state_at(3, false, false));
+    state_is(&mut bench, 1, &state_at(2, true, false));
+    let events = bench.events();
+    let [Event::State(state)] = events[..] else { panic!("{events:?}") };
+    assert_eq!((state.is_paused, state.last_state_change), (false, 3));
+    // Both commands are answered: no wish is left, and nothing is told again.
+    bench.say(1);
+    assert_eq!(bench.spoken(), [(1, 1, 1)]);
+    bench.told_to_refresh(1);
+    bench.take();
+    bench.speaker_back(2, Some(1), &state_at(2, true, false));
+    let events = bench.events();
+    assert!(matches!(events[..], [Event::Refreshed(_)]), "decided before the last: {events:?}");
+    bench.say(2);
+    assert_eq!(bench.spoken(), [(2, 2, 2)]);
 }
 
 #[test]
