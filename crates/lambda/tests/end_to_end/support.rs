@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::services::Services;
 
 /// Nothing takes so long, even on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// The subprotocol.
 pub const AMBO: (&str, &str) = ("sec-websocket-protocol", "ambo.v1");
 /// Those of the template in `infrastructure/`.

@@ -76,7 +76,7 @@ async fn one_slow_listener_delays_nobody() {
     let ((), others) = tokio::join!(end, watch);
     let all = start.elapsed();
     assert!(others + Duration::from_millis(500) < all, "others {others:?}, all {all:?}");
-    assert!(all < Duration::from_secs(5), "a post that hangs is given up: {all:?}");
+    assert!(all < Duration::from_secs(20), "a post that hangs is given up: {all:?}");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn one_that_is_busy_and_slow_has_one_time_for_all_attempts() {
     let start = Instant::now();
     pause(&world).await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(4), "as long as two attempts or three: {took:?}");
+    assert!(took < Duration::from_secs(5), "as long as four attempts: {took:?}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use super::schema;
 
 /// No answer of a healthy server takes so long, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Long enough for anything already under way to arrive where nothing is expected.
 const QUIET: Duration = Duration::from_millis(150);
 
