@@ -54,6 +54,14 @@ impl Post {
         matches!(self.kind, Kind::Audio(_))
     }
 
+    /// Its place in its stream, by which the engine knows whether it has it.
+    pub(super) fn place(&self) -> u64 {
+        match self.kind {
+            Kind::Audio(sequence) => sequence.into(),
+            Kind::Notice { .. } => self.number,
+        }
+    }
+
     /// Tells whoever waits what became of it. Where nobody does, the log is told what is lost.
     pub(super) fn answer(self, result: Result<EntryId, StoreFault>) {
         let Kind::Notice { answer, .. } = self.kind else { return };

@@ -1,5 +1,6 @@
 //! Writes what waits to be published into the streams.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,25 +98,30 @@ impl Writer {
     }
 
     /// Tries a batch once. What happened to each of its posts, or why nothing is known.
+    ///
+    /// The engine reads a batch in several goes, between which it may change its mind: it refuses
+    /// a post, and then another node brings the script that was missing. So each post names the one
+    /// before it in its stream, and is refused where that was.
     async fn attempt(&self, posts: &[Post], by: By) -> Result<Vec<Outcome>, StoreFault> {
-        let mut calls = redis::pipe();
+        let (mut calls, mut last) = (redis::pipe(), HashMap::new());
         for post in posts {
-            calls.add_command(self.call(post, by));
+            let before = last.insert(&post.stream, post.place());
+            calls.add_command(self.call(post, before, by));
         }
         self.engine.run_all(calls.ignore_errors()).await
     }
 
-    fn call(&self, post: &Post, by: By) -> Cmd {
-        let payload = &*post.payload;
+    fn call(&self, post: &Post, before: Option<u64>, by: By) -> Cmd {
+        let (place, payload) = (post.place(), &*post.payload);
         let ttl = |span: Duration| span.as_millis() as u64;
         match &post.kind {
-            Kind::Audio(sequence) => {
-                let args = (sequence, payload, AUDIO_ENTRIES, ttl(AUDIO_TTL));
+            Kind::Audio(_) => {
+                let args = (place, payload, AUDIO_ENTRIES, ttl(AUDIO_TTL), before);
                 self.audio.call(std::slice::from_ref(&post.stream), args, by)
             }
             Kind::Notice { keep, .. } => {
                 let keys = [post.stream.clone(), publishers(&post.stream)];
-                let args = (payload, keep.entries, ttl(keep.ttl), &*self.name, post.number);
+                let args = (payload, keep.entries, ttl(keep.ttl), &*self.name, place, before);
                 self.notice.call(&keys, args, by)
             }
         }
@@ -136,6 +142,8 @@ impl Writer {
                     trouble.by = By::Source;
                     left.push(post);
                 }
+                // The one before is left, too.
+                Err(error) if error.code() == Some("AHEAD") => left.push(post),
                 Err(error) => {
                     let fault = fault::of(self.engine.address(), error);
                     if fault.kind == FaultKind::Broken {

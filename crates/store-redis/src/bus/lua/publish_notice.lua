@@ -1,13 +1,18 @@
 -- Adds a notice to a stream and tells it to those who follow it. Repeating it is harmless.
 -- KEYS[1] stream, also the name of the channel
 -- KEYS[2] hash: the highest number of each publisher
--- ARGV    payload, entries kept, time to live in ms, publisher, its number of this notice
--- Answers with the entry's id; the newest one's, when it was there and is gone.
+-- ARGV    payload, entries kept, time to live in ms, publisher, its number of this notice, and the
+--         number of the one sent before it
+-- Answers with the entry's id; the newest one's, when it was there and is gone. Refuses what would
+-- get ahead of the one before.
 local before = '0-0'
 local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
 if top then before = top[1] end
 local by = ARGV[4] .. ':' .. ARGV[5]
 local highest = tonumber(redis.call('HGET', KEYS[2], ARGV[4]) or '0')
+if tonumber(ARGV[6] or '0') > highest then
+  return redis.error_reply('AHEAD of the one before')
+end
 if tonumber(ARGV[5]) > highest then
   redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
 else
