@@ -16,7 +16,7 @@ use crate::world::Lasting;
 /// "Ambo" in ASCII: how SQLite's header tells our files from others.
 const APPLICATION_ID: i64 = 0x416d_626f;
 /// Raised when the tables below change.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a write waits for an operator who looks into the file by hand.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -29,7 +29,8 @@ const SCHEMA: &str = "
         created_at INTEGER NOT NULL, -- ms since 1970
         expires_at INTEGER NOT NULL, -- ms since 1970
         paused INTEGER NOT NULL,
-        muted INTEGER NOT NULL
+        muted INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL DEFAULT 0 -- ms since 1970
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE bucket (
         operation TEXT NOT NULL,
@@ -40,6 +41,10 @@ const SCHEMA: &str = "
     CREATE INDEX bucket_by_time ON bucket (full_at);
     CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), written INTEGER NOT NULL) STRICT;
 ";
+
+/// What a file of the first version lacks.
+const SINCE_VERSION_1: &str =
+    "ALTER TABLE session ADD COLUMN changed_at INTEGER NOT NULL DEFAULT 0";
 
 /// An open file.
 pub(crate) struct Database {
@@ -94,10 +99,12 @@ impl Database {
         let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
         // Before anything is written: what is not ours stays as it is.
-        let is_new = examine(&connection, path)?;
+        let found = examine(&connection, path)?;
         configure(&connection).map_err(failed)?;
-        if is_new {
-            create(&mut connection).map_err(failed)?;
+        match found {
+            0 => build(&mut connection, SCHEMA).map_err(failed)?,
+            1 => build(&mut connection, SINCE_VERSION_1).map_err(failed)?,
+            _ => {}
         }
         Ok(Self { connection })
     }
@@ -118,7 +125,7 @@ impl Database {
             .and_then(|_| remove_full(connection, now))
             .map_err(failed)?;
         let sessions = "SELECT id, owner, source_language, quality, created_at, expires_at, \
-                        paused, muted FROM session";
+                        paused, muted, changed_at FROM session";
         let sessions = self.rows(path, sessions, |row| session_of(row, now, until))?;
         let spent = self.rows(path, "SELECT operation, identity, full_at FROM bucket", spent_of)?;
         Ok(Kept { sessions, spent })
@@ -163,8 +170,8 @@ impl Database {
     }
 }
 
-/// Whether the file is empty; an error if it is not one of ours, or not whole.
-fn examine(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
+/// The file's version, 0 for an empty one; an error if it is not one of ours, or not whole.
+fn examine(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
     let failed = |error| open_error(path, error);
     let pragma = |name: &str| -> Result<i64, OpenError> {
         connection.pragma_query_value(None, name, |row| row.get(0)).map_err(failed)
@@ -174,14 +181,14 @@ fn examine(connection: &Connection, path: &Path) -> Result<bool, OpenError> {
         let count = "SELECT count(*) FROM sqlite_schema";
         let tables: i64 = connection.query_row(count, [], |row| row.get(0)).map_err(failed)?;
         let is_empty = application == 0 && version == 0 && tables == 0;
-        return if is_empty { Ok(true) } else { Err(OpenError::Foreign { path: path.into() }) };
+        return if is_empty { Ok(0) } else { Err(OpenError::Foreign { path: path.into() }) };
     }
     if version > SCHEMA_VERSION {
         return Err(OpenError::Newer { path: path.into(), found: version, known: SCHEMA_VERSION });
     }
     let check = |row: &Row<'_>| row.get::<_, String>(0);
     let what = connection.pragma_query_value(None, "quick_check", check).map_err(failed)?;
-    if what == "ok" { Ok(false) } else { Err(OpenError::Corrupt { path: path.into(), what }) }
+    if what == "ok" { Ok(version) } else { Err(OpenError::Corrupt { path: path.into(), what }) }
 }
 
 fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -191,10 +198,10 @@ fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update_and_check(None, "journal_size_limit", 16 << 20, |_| Ok(()))
 }
 
-/// All of a new file in one transaction, its header included: a file that is half made is new.
-fn create(connection: &mut Connection) -> Result<(), rusqlite::Error> {
+/// What a file is missing, in one transaction with its header: one that is half made is new.
+fn build(connection: &mut Connection, missing: &str) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(missing)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
@@ -204,8 +211,8 @@ fn write_sessions(
     transaction: &Transaction<'_>,
     rows: &[SessionRow<'_>],
 ) -> Result<(), rusqlite::Error> {
-    let mut begin = transaction
-        .prepare_cached("INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let begin = "INSERT OR REPLACE INTO session VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let mut begin = transaction.prepare_cached(begin)?;
     let mut end = transaction.prepare_cached("DELETE FROM session WHERE id = ?1")?;
     for row in rows {
         match row {
@@ -218,6 +225,7 @@ fn write_sessions(
                 integer(session.expires_at.0),
                 session.paused,
                 session.muted,
+                integer(session.last_state_change.0),
             ])?,
             SessionRow::Ends(id) => end.execute([id.as_str()])?,
         };
@@ -227,11 +235,12 @@ fn write_sessions(
 
 fn write_lasting(transaction: &Transaction<'_>, rows: &[&Lasting]) -> Result<(), rusqlite::Error> {
     // Nothing happens where the session has ended meanwhile.
-    let update = "UPDATE session SET expires_at = ?2, paused = ?3, muted = ?4 WHERE id = ?1";
+    let update = "UPDATE session SET expires_at = ?2, paused = ?3, muted = ?4, changed_at = ?5 \
+                  WHERE id = ?1";
     let mut update = transaction.prepare_cached(update)?;
     for row in rows {
-        let expires_at = integer(row.expires_at.0);
-        update.execute(params![row.id.as_str(), expires_at, row.paused, row.muted])?;
+        let [expires_at, changed_at] = [row.expires_at, row.changed_at].map(|it| integer(it.0));
+        update.execute(params![row.id.as_str(), expires_at, row.paused, row.muted, changed_at])?;
     }
     Ok(())
 }
@@ -268,7 +277,7 @@ fn session_of(row: &Row<'_>, now: Millis, until: Millis) -> rusqlite::Result<Opt
     ) else {
         return Ok(None);
     };
-    Ok(Some(Session {
+    let mut session = Session {
         id,
         owner,
         source_language,
@@ -277,10 +286,13 @@ fn session_of(row: &Row<'_>, now: Millis, until: Millis) -> rusqlite::Result<Opt
         expires_at: millis(5)?,
         paused: row.get(6)?,
         muted: row.get(7)?,
-        last_state_change: now,
+        last_state_change: millis(8)?,
         speaker: Speaker::Lost { until },
         listeners: 0,
-    }))
+    };
+    // The speaker was lost, just now as far as anybody can tell.
+    session.last_state_change = session.moment(now).at;
+    Ok(Some(session))
 }
 
 /// A stored bucket; `None` if the row holds what no bucket can.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_app::ports::{FaultKind, Store};
-use ambo_core::{Applied, Change, Moment, Session, SessionId, Speaker, UserId};
+use ambo_core::{Applied, Change, Millis, Moment, Session, SessionId, Speaker, UserId};
 use common::*;
 
 const DIRECTORY: &str = "AMBO_TEST_DIRECTORY";
@@ -120,7 +120,9 @@ async fn check(directory: &Path, heard: &Heard, there: &[&str], perhaps: &[&str]
     assert!(ghosts.is_empty(), "ended, refused or never heard of: {ghosts:?}");
     for id in &found {
         let speaker = Speaker::Lost { until: NOW + GRACE };
-        let expected = Session { speaker, ..derived(id.as_str(), "-") };
+        // Lost in the millisecond it was made in, and later all the same.
+        let last_state_change = NOW + Millis(1);
+        let expected = Session { speaker, last_state_change, ..derived(id.as_str(), "-") };
         assert_eq!(seen(&store, id.as_str()).await, Some(expected), "whole, with no listeners");
     }
     assert_eq!(store.totals().await.unwrap().sessions as usize, found.len());

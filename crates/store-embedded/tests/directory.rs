@@ -80,6 +80,23 @@ fn somebody_elses_database_is_left_alone() {
     }
 }
 
+#[tokio::test]
+async fn a_file_of_the_first_version_is_gone_on_with() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    done(&store, &opening("calm-lake-100", "s1")).await;
+    drop(store);
+    let as_before = "ALTER TABLE session DROP COLUMN changed_at; PRAGMA user_version = 1";
+    sqlite(directory.path(), as_before);
+    for _ in 0..2 {
+        let store = open(directory.path());
+        let session = seen(&store, "calm-lake-100").await.unwrap();
+        assert_eq!(session.last_state_change, NOW);
+        done(&store, &opening("calm-lake-101", "s2")).await;
+        done(&store, &ending("calm-lake-101")).await;
+    }
+}
+
 #[test]
 fn a_newer_schema_is_not_touched() {
     let directory = tempfile::tempdir().unwrap();
@@ -87,7 +104,7 @@ fn a_newer_schema_is_not_touched() {
     let path = sqlite(directory.path(), "PRAGMA user_version = 7");
     let before = fs::read(&path).unwrap();
     let error = refusal(directory.path());
-    assert!(matches!(error, OpenError::Newer { found: 7, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 2, .. }), "{error:?}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

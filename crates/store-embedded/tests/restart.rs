@@ -10,6 +10,26 @@ use ambo_core::{Bucket, Change, Millis, Moment, Rate, Session, Speaker};
 use common::*;
 
 #[tokio::test]
+async fn the_moments_of_a_session_only_grow_over_restarts_with_the_clock_set_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    done(&store, &opening("calm-lake-100", "s1")).await;
+    let lost = Change::Lose {
+        session: session_id("calm-lake-100"),
+        connection: connection_id("s1"),
+        until: NOW + GRACE,
+        moment: Moment { after: NOW, at: NOW + Millis(7) },
+    };
+    done(&store, &lost).await;
+    drop(store);
+    let earlier = NOW - Millis::from_mins(40);
+    let store = open_at(directory.path(), earlier).unwrap();
+    let session = seen(&store, "calm-lake-100").await.unwrap();
+    assert_eq!(session.last_state_change, NOW + Millis(8));
+    assert_eq!(session.speaker, Speaker::Lost { until: earlier + GRACE }, "the true clock waits");
+}
+
+#[tokio::test]
 async fn sessions_come_back_with_their_speaker_awaited_and_no_listeners() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());

@@ -236,8 +236,8 @@ fn lose(
     room.session.last_state_change = moment.at;
     room.remove(connection);
     homes.remove(connection);
-    // Nothing of it is stored: after a restart every speaker is lost.
-    Step::DONE
+    // Only the moment of it lasts: after a restart every speaker is lost.
+    done_lasting(room)
 }
 
 fn done_lasting(room: &Room) -> Step {
@@ -247,6 +247,7 @@ fn done_lasting(room: &Room) -> Step {
         expires_at: session.expires_at,
         paused: session.paused,
         muted: session.muted,
+        changed_at: session.last_state_change,
     };
     Step::Settled(Applied::Done, Some(lasting))
 }

@@ -55,6 +55,7 @@ pub(crate) struct Lasting {
     pub(crate) expires_at: Millis,
     pub(crate) paused: bool,
     pub(crate) muted: bool,
+    pub(crate) changed_at: Millis,
 }
 
 impl Step {
