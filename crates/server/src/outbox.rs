@@ -53,6 +53,9 @@ impl LocalOutbox {
                     live.retire(now);
                 }
             }
+            // The one who told it was slower than whoever changed it after that: taken now, it would
+            // stay.
+            Parcel::Broadcast { session, state, .. } if self.lives.is_past(&session, state) => {}
             Parcel::Broadcast { session, state, text } => {
                 // The desk first: whoever is seated from here on is greeted with the new state.
                 self.lives.note_state(&session, state);
@@ -84,4 +87,33 @@ pub(crate) fn session_close() -> Bytes {
 /// Whether audio flows in this state.
 pub(crate) fn gate(state: BroadcastState) -> Gate {
     if state.is_live() { Gate::Open } else { Gate::Shut }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambo_core::Audience;
+    use ambo_core::notice::Turn;
+    use ambo_hub::HubSettings;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_overtaken_on_its_way_here_does_not_stay() {
+        let settings = HubSettings::new(|_, _| Bytes::new(), Bytes::new());
+        let (hub, lives) = (Arc::new(Hub::start(settings)), Arc::new(Lives::default()));
+        let outbox = LocalOutbox { hub, lives: Arc::clone(&lives) };
+        let session = SessionId::parse("faithful-shepherd-427").unwrap();
+        let changed_at = |at| BroadcastState {
+            is_paused: at == 2,
+            is_muted: false,
+            last_state_change: Millis(at),
+        };
+        lives.open_desk(&session, changed_at(1), Millis(1));
+        for (at, turn) in [(3, Turn::Resumed), (2, Turn::Paused)] {
+            let audience = Audience::Listeners(session.clone());
+            let tidings = Tidings::Broadcast { turn, state: changed_at(at), message: None };
+            outbox.deliver(&Notice { audience, tidings }, Millis(4)).await;
+        }
+        assert_eq!(lives.latest_state(&session, changed_at(2)), changed_at(3));
+    }
 }

@@ -165,13 +165,6 @@ impl Cluster {
             return;
         }
         let ended = match &parcel {
-            // The one who told it was slower than whoever changed it after that: taken now, it
-            // would stay.
-            Parcel::Broadcast { session, state, .. }
-                if self.local.lives.is_past(session, *state) =>
-            {
-                return;
-            }
             Parcel::Ended { session, .. } => Some(session.clone()),
             Parcel::Word { .. } | Parcel::Superseded { .. } | Parcel::Broadcast { .. } => None,
         };
