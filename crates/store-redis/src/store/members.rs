@@ -27,12 +27,14 @@ impl RedisStore {
         let mut list = redis::cmd("HKEYS");
         list.arg(members);
         let ids: Vec<String> = self.engine.run(list).await?;
-        let mut ids = ids.iter().map(|id| row::connection_id(id)).collect::<Result<Vec<_>, _>>()?;
+        // What is no id names no member.
+        let mut ids: Vec<_> = ids.iter().filter_map(|id| ConnectionId::parse(id)).collect();
         ids.sort_unstable();
         Ok(ids)
     }
 
-    /// The records of those who are still members.
+    /// The records of those who are still members. One that cannot be read is passed over, with a
+    /// warning: it must not hold up the others.
     pub(super) async fn rows(
         &self,
         session: &SessionId,
@@ -49,6 +51,21 @@ impl RedisStore {
         }
         let rows: Vec<Option<String>> = self.engine.run(read).await?;
         let there = ids.iter().zip(rows).filter_map(|(id, row)| Some((id, row?)));
-        there.map(|(id, row)| row::connection(id, session, &row)).collect()
+        Ok(there
+            .filter_map(|(id, row)| readable(row::connection(id, session, &row), session))
+            .collect())
     }
+}
+
+fn readable(read: Result<Connection, StoreFault>, session: &SessionId) -> Option<Connection> {
+    if let Err(fault) = &read {
+        tracing::warn!(
+            component = "store",
+            operation = "members",
+            correlationId = %session,
+            error = %fault.source,
+            "a member that cannot be read is passed over"
+        );
+    }
+    read.ok()
 }

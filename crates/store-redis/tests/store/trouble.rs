@@ -3,9 +3,9 @@
 use std::slice;
 use std::time::{Duration, Instant};
 
-use ambo_app::ports::{FaultKind, Store, StoreFault, Totals};
+use ambo_app::ports::{FaultKind, Page, Store, StoreFault, Totals};
 use ambo_core::rules::{OfSession, Wanted};
-use ambo_core::{Applied, Millis, Session};
+use ambo_core::{Applied, ConnectionId, Millis, Session};
 use ambo_store_redis::{Engine, RedisSettings, RedisStore};
 use ambo_testkit::redis::{RedisCluster, RedisSentinel, RedisServer};
 
@@ -207,9 +207,31 @@ async fn what_others_wrote_under_our_names_is_a_fault_and_no_panic() {
     let fault = seen(&store, &draft.0).await.unwrap_err();
     assert_eq!(fault.kind, FaultKind::Broken, "{fault:?}");
     server.run::<()>(&["HSET", &of("members"), "nodea.1", "a row of somebody"]).await;
-    let fault = store.members_of(&draft.0.id, "nodea").await.unwrap_err();
-    assert_eq!(fault.kind, FaultKind::Broken, "{fault:?}");
     assert_eq!(store.commit(&end(&draft.0)).await.unwrap(), Applied::Done);
+}
+
+#[tokio::test]
+async fn a_member_that_cannot_be_read_hides_no_other() {
+    let server = RedisServer::start().await;
+    let store = store(&server.url()).await;
+    let draft = session("sound");
+    let listener = listener(&draft.0, "nodea.1");
+    for change in [open(&draft), admit(&listener)] {
+        store.commit(&change).await.unwrap();
+    }
+    let members = format!("ambo:{{{}}}:members", draft.0.id);
+    for strange in ["nodea.2", "no id"] {
+        server.run::<()>(&["HSET", &members, strange, "a row of somebody"]).await;
+    }
+    let all = [listener, draft.1];
+    assert_eq!(store.members_of(&draft.0.id, "nodea").await.unwrap(), all);
+    let page = Page { after: None, limit: 10 };
+    assert_eq!(store.members(&draft.0.id, page).await.unwrap(), all);
+    let pointer = format!("{} 1", draft.0.id);
+    server.run::<()>(&["SET", "ambo:connection:nodea.2", &pointer]).await;
+    let own = ConnectionId::parse("nodea.2");
+    let fault = store.load(&Wanted { own, ..Wanted::default() }).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Broken, "by itself: {fault:?}");
 }
 
 #[tokio::test]
