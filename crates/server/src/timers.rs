@@ -14,6 +14,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::cluster::reconcile;
 use crate::departure::tell_waiting;
 use crate::live::Live;
 use crate::node::Node;
@@ -194,6 +195,7 @@ async fn tell_status(node: &Node, now: Millis) {
         let Some(found) = &seen.session else { return };
         if node.cluster.is_some() && found.is_spoken_by(&speaker.id) {
             node.lives.keep_record(found);
+            reconcile::keep_state(node, found, &speaker.id).await;
         }
         let status = Status::of(found, seen.languages, now);
         let due = node.lives.with_pulse(&status.session, |pulse| {

@@ -12,7 +12,7 @@ mod audio;
 mod following;
 mod keeper;
 mod outbox;
-mod reconcile;
+pub(crate) mod reconcile;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -12,8 +12,8 @@ use ambo_app::ports::StoreFault;
 use ambo_core::notice::Turn;
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{
-    Applied, Audience, Change, Connection, ConnectionId, Millis, Notice, Role, Session, SessionId,
-    Speaker, Tidings,
+    Applied, Audience, Change, Connection, ConnectionId, Millis, Moment, Notice, Role, Session,
+    SessionId, Speaker, Tidings,
 };
 use ambo_wire::websocket::{self, close_code};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -254,6 +254,25 @@ impl Comparison<'_> {
         }
         stream::iter(strangers).for_each_concurrent(AT_ONCE, |row| lapse(self.node, row)).await;
     }
+}
+
+/// Writes the newest state again that was told of a session spoken here, should the engine have
+/// gone back behind it: clients take no older one any more.
+pub(crate) async fn keep_state(node: &Node, found: &Session, speaker: &ConnectionId) {
+    let told = node.lives.latest_state(&found.id, found.broadcast_state());
+    let moment = Moment { after: found.last_state_change, at: told.last_state_change };
+    if moment.at <= moment.after {
+        return;
+    }
+    let change = Change::Steer {
+        session: found.id.clone(),
+        connection: speaker.clone(),
+        was: (found.paused, found.muted),
+        becomes: (told.is_paused, told.is_muted),
+        moment,
+    };
+    // Stale, where the state was changed since it was looked at; a fault is for the next round.
+    let _ = node.app.store().commit(&change).await;
 }
 
 /// How long it may take to follow a session for a newcomer, before the socket is opened.

@@ -210,6 +210,36 @@ async fn a_state_that_was_told_too_late_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_state_that_the_engine_went_back_behind_is_written_again() {
+    let engine = RedisServer::start().await;
+    let redis = RedisSettings::parse(&engine.url()).unwrap();
+    let on_engine = |settings: &mut Settings| {
+        patient(settings);
+        settings.store = StoreKind::Redis(Box::new(redis));
+    };
+    let world = World::start_around(on_engine, |store| store).await;
+    let mut speaking = world.speak().await;
+    let key = format!("ambo:{{{}}}:session", speaking.session);
+    let state =
+        async || engine.run::<Vec<String>>(&["HMGET", &key, "paused", "muted", "changed"]).await;
+    let before = state().await;
+    world.clock.advance(Duration::from_secs(1));
+    let pause = json!({ "action": "controlSession", "command": "pause" });
+    speaking.peer.send(pause).await;
+    let told = speaking.peer.json_of("broadcastState").await;
+    let paused = state().await;
+    assert_eq!(paused[2], told["broadcastState"]["lastStateChange"].to_string());
+    // A replica that was behind takes over.
+    engine.run::<i64>(&["HSET", &key, "paused", &before[0], "changed", &before[2]]).await;
+    until("it is as it was told", async || {
+        world.clock.advance(Duration::from_secs(1));
+        state().await == paused
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_refresh_that_fails_takes_the_floor_from_nobody() {
     let engine = RedisServer::start().await;
     let store = Mishaps::new();
