@@ -111,6 +111,7 @@ class Listening {
   #token = null;
   #last = null;     // { language, sequence } of the newest frame
   #captured = 0n;
+  #turn = null;     // the newest word on the broadcast
   #failures = 0;
   #timer = 0;
   #isJoined = false;
@@ -165,26 +166,24 @@ class Listening {
   }
 
   #messages = {
-    sessionJoined: ({ broadcastState }, socket) => {
+    sessionJoined: (joined, socket) => {
       this.#isJoined = true;
       this.#serves(socket);
-      const { isPaused, isMuted } = broadcastState;
-      show(isPaused || isMuted ? 'The speaker has paused.' : 'Listening.');
+      this.#turned(joined);
     },
     connectionRefreshComplete: (_, socket) => {
       this.#token = null;
-      if (socket === this.#socket) show('Listening.');
+      if (socket === this.#socket) this.#turned(this.#turn);
       this.#serves(socket);
     },
     connectionRefreshRequired: ({ refreshToken }) => {
       this.#token = refreshToken ?? this.#token;
       this.#second ??= this.#open();
     },
-    sessionPaused: ({ message, reason }) =>
-      show(reason ? 'Waiting for the speaker …' : 'The speaker has paused.', message),
-    sessionMuted: ({ message }) => show('The microphone is closed.', message),
-    sessionResumed: ({ message }) => show('Listening.', message),
-    sessionUnmuted: ({ message }) => show('Listening.', message),
+    sessionPaused: (turn) => this.#turned(turn),
+    sessionMuted: (turn) => this.#turned(turn),
+    sessionResumed: (turn) => this.#turned(turn),
+    sessionUnmuted: (turn) => this.#turned(turn),
     sessionEnded: ({ message }) => this.stop('The session is over.', message),
     error: ({ code, message }, socket) => {
       const mayPass = /^(RATE_LIMIT|INTERNAL|SESSION_FULL|SERVICE)/.test(code);
@@ -194,6 +193,15 @@ class Listening {
       else if (!socket.isAnswered && !(mayPass && this.#isJoined)) this.stop(message);
     },
   };
+
+  // What holds is shown, whichever part of it has changed, unless a newer word has overtaken it.
+  #turned(turn) {
+    const { broadcastState: { isPaused, isMuted, lastStateChange }, message, reason } = turn;
+    if (lastStateChange < this.#turn?.broadcastState.lastStateChange) return;
+    this.#turn = turn;
+    if (isPaused) show(reason ? 'Waiting for the speaker …' : 'The speaker has paused.', message);
+    else show(isMuted ? 'The microphone is closed.' : 'Listening.', message);
+  }
 
   // The server has answered on this socket: it serves from now on.
   #serves(socket) {
