@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,10 @@ from hypothesis import HealthCheck, settings
 # How long an example takes is a matter of the machine, and of what else it does.
 settings.register_profile("ambo", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ambo")
+
+# What a shell runs in the background is told to ignore Ctrl-C, and so would be the programs that
+# the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
