@@ -11,6 +11,7 @@
 mod notify;
 mod outcome;
 pub mod ports;
+pub mod pseudonym;
 mod walk;
 
 pub use outcome::Outcome;

@@ -3,8 +3,8 @@
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
+use ambo_app::pseudonym;
 use ambo_core::{ConnectionId, SourceAddress};
-use sha2::{Digest, Sha256};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
@@ -51,7 +51,7 @@ where
 
 /// A connection's id as logs and request ids show it.
 pub(crate) fn hashed(connection: &ConnectionId) -> String {
-    hex(&Sha256::digest(connection.as_str()))
+    pseudonym::of_connection(connection.as_str())
 }
 
 /// A source address as logs show it: the same for one address while the process lives, and no
@@ -63,10 +63,5 @@ pub(crate) fn hashed_source(source: &SourceAddress) -> String {
         getrandom::fill(&mut key).unwrap_or_else(|error| panic!("no randomness: {error}"));
         key
     });
-    hex(&Sha256::new().chain_update(key).chain_update(source.as_bytes()).finalize())
-}
-
-/// The first 16 hexadecimal digits: enough to tell a day's connections apart.
-fn hex(digest: &[u8]) -> String {
-    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    pseudonym::of_source(source, key)
 }

@@ -9,9 +9,9 @@ mod session;
 use std::collections::HashMap;
 
 use ambo_app::ports::StoreFault;
+use ambo_app::pseudonym;
 use ambo_core::{Millis, SessionId};
 use aws_sdk_dynamodb::types::AttributeValue;
-use sha2::{Digest as _, Sha256};
 
 pub(crate) use connection::{connection_item, parse_connection, secret_of, source_of, ttl_after};
 pub(crate) use session::{ACTIVE, ENDED, SessionRow, expiry_after, parse_session, session_item};
@@ -41,18 +41,13 @@ pub(crate) fn readable<T>(item: &Item, read: Result<T, StoreFault>) -> Option<T>
         tracing::warn!(
             component = "store",
             operation = "read",
-            correlationId = string_of(item, "connectionId").ok().map(hashed),
+            correlationId = string_of(item, "connectionId").ok().map(pseudonym::of_connection),
             sessionId = session.as_ref().map(SessionId::as_str),
             error = %fault.source,
             "a row that cannot be read is passed over"
         );
     }
     read.ok()
-}
-
-/// A connection's id as all logs show it.
-fn hashed(connection: &str) -> String {
-    Sha256::digest(connection).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A string attribute.
