@@ -17,9 +17,9 @@ pub enum DeliveryTick {
 
 /// Up to so many seats, frames are not held: their writes take about a millisecond of one core.
 pub const SMALL: usize = 200;
-/// From so many seats on the longest tick holds: at 1,000 it is longer than a frame of 20 ms, so that
-/// it gathers and does not merely delay.
-pub const LARGE: usize = 2_000;
+/// From so many seats on the longest tick holds: to write every frame of 20 ms by itself would take
+/// a third of a core, and as much again of whatever stands between here and the listeners.
+pub const LARGE: usize = 1_000;
 /// Three frames of 20 ms: the delay is small beside a player's buffer, the writes are a third.
 pub const LONGEST: Duration = Duration::from_millis(60);
 /// The least a frame waits where there is a tick, so that a sender's burst leaves together even
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_tick_grows_with_the_audience() {
-        for (seats, interval) in [(0, 0), (1, 0), (200, 0), (1_100, 30), (2_000, 60), (100_000, 60)]
+        for (seats, interval) in [(0, 0), (1, 0), (200, 0), (600, 30), (1_000, 60), (100_000, 60)]
         {
             assert_eq!(DeliveryTick::Auto.interval(seats), MS * interval, "{seats} seats");
         }
