@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, mock } from 'node:test';
 
 import { builtinToken, claimsOf } from '../src/signin/builtin.js';
 import { Cognito, CognitoError } from '../src/signin/cognito.js';
+import { until } from './support/hostile.js';
 
 const asked = [];
 let answers = [];
@@ -17,14 +18,19 @@ before(async () => {
     let body = '';
     for await (const piece of request) body += piece;
     asked.push({ headers: request.headers, ...JSON.parse(body) });
-    const [status, answer] = answers.shift();
+    const next = answers.shift();
+    if (typeof next === 'function') return next(response);
+    const [status, answer] = next;
     response.writeHead(status, { 'Content-Type': 'application/x-amz-json-1.1' });
-    response.end(JSON.stringify(answer));
+    return response.end(JSON.stringify(answer));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   endpoint = `http://127.0.0.1:${server.address().port}/`;
 });
-after(() => server.close());
+after(() => {
+  server.closeAllConnections();
+  server.close();
+});
 
 const tokens = (id, refresh) => [
   200,
@@ -97,6 +103,36 @@ describe('Cognito', () => {
     await assert.rejects(it.token(), /fault/);
     await assert.rejects(it.token(), CognitoError);
   });
+});
+
+describe('a Cognito that never answers', { timeout: 60_000 }, () => {
+  for (const [how, answer] of [
+    ['at all', () => {}],
+    ['to the end', (response) => response.writeHead(200).write('{')],
+  ]) {
+    it(`${how} is given up, and asked again by the next`, async () => {
+      // Its clock is the test's.
+      const [limit, limits] = [new AbortController(), []];
+      mock.method(AbortSignal, 'timeout', (ms) => {
+        limits.push(ms);
+        return limits.length === 1 ? limit.signal : new AbortController().signal;
+      });
+      answers = [answer, tokens('id-5')];
+      asked.length = 0;
+      let begun = 0;
+      const it = cognito({
+        refreshToken: 'kept',
+        fetch: (...request) => fetch(...request).finally(() => (begun += 1)),
+      });
+      const token = it.token();
+      await until(() => (how === 'at all' ? asked.length : begun) > 0);
+      limit.abort(new DOMException('too late', 'TimeoutError'));
+      await assert.rejects(token, { name: 'TimeoutError' });
+      assert.equal(await it.token(), 'id-5');
+      assert.deepEqual(limits, [8_000, 8_000]);
+      mock.restoreAll();
+    });
+  }
 });
 
 describe('the built-in issuer', () => {

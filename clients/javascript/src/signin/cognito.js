@@ -10,6 +10,9 @@
 /** A token is renewed so long before it ends, in ms: it must last for the journey. */
 const EARLY = 5 * 60_000;
 
+/** Cognito has this long to answer, in ms: a connection waits for its token, and so do others. */
+const LIMIT = 8_000;
+
 /**
  * @typedef {object} CognitoOptions
  * @property {string} region Such as `eu-west-1`.
@@ -102,6 +105,7 @@ export class Cognito {
   async #ask(flow, parameters) {
     const response = await this.#fetch(this.#endpoint, {
       method: 'POST',
+      signal: AbortSignal.timeout(LIMIT),
       headers: {
         'Content-Type': 'application/x-amz-json-1.1',
         'X-Amz-Target': 'AWSCognitoIdentityProviderService.InitiateAuth',
@@ -112,7 +116,11 @@ export class Cognito {
         AuthParameters: parameters,
       }),
     });
-    const answer = await response.json().catch(() => ({}));
+    const answer = await response.json().catch((/** @type {unknown} */ error) => {
+      // What is no JSON tells nothing, but what did not come is no answer.
+      if (error instanceof SyntaxError) return {};
+      throw error;
+    });
     if (!response.ok) {
       const code = String(answer.__type ?? `HTTP ${response.status}`).replace(/^.*#/, '');
       if (response.status >= 500) throw new Error(`Cognito has a fault: ${code}`);
