@@ -110,7 +110,9 @@ export class Capture {
       const { sampleRate, numberOfChannels } = config;
       const numberOfFrames = data.length;
       const about = { sampleRate, numberOfChannels, numberOfFrames, timestamp, data };
-      encoder.encode(new AudioData({ format: 'f32', ...about }));
+      const sound = new AudioData({ format: 'f32', ...about });
+      encoder.encode(sound);
+      sound.close();
       timestamp += Math.round((data.length / sampleRate) * 1e6);
     };
   }

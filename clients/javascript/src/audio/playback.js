@@ -8,6 +8,9 @@ import { formatOf, pcmToFloats } from './format.js';
 /** @import { Sounding } from './context.js' */
 /** @import { Format } from './format.js' */
 
+/** A decoder that fails is opened anew when it is so old, in ms. */
+const RENEW_AFTER = 1_000;
+
 /**
  * How it goes: how often the sound ran out and how often too much of it was there, samples played,
  * seconds that wait, and the delay that is aimed at.
@@ -37,6 +40,7 @@ export class Playback {
   #format;
   /** @type {AudioDecoder | undefined} */
   #decoder;
+  #decoderAt = 0;
   #detach = () => {};
   /** @type {PlaybackReport} */
   report = { underruns: 0, overruns: 0, played: 0, delay: 0, target: 0 };
@@ -109,13 +113,13 @@ export class Playback {
     const format = this.#format;
     if (format?.codec === 'pcm_s16le') {
       this.#write(pcmToFloats(payload, format.channels), format.rate);
-    } else if (this.#decoder?.state === 'configured') {
+    } else if (this.#canDecode()) {
       const chunk = {
         type: /** @type {const} */ ('key'),
         timestamp: capturedMicros,
         data: payload,
       };
-      this.#decoder.decode(new EncodedAudioChunk(/** @type {EncodedAudioChunkInit} */ (chunk)));
+      this.#decoder?.decode(new EncodedAudioChunk(/** @type {EncodedAudioChunkInit} */ (chunk)));
     }
     return undefined;
   }
@@ -140,19 +144,27 @@ export class Playback {
     if (typeof AudioDecoder === 'undefined') {
       return this.#onError(new Error('This browser cannot decode Opus.'));
     }
+    return this.#openDecoder(this.#format);
+  }
+
+  /** @param {Extract<Format, { codec: 'opus' }>} format */
+  #openDecoder({ rate: sampleRate, channels: numberOfChannels, head }) {
     this.#decoder = new AudioDecoder({
       output: (data) => this.#decoded(data),
       error: this.#onError,
     });
-    const { rate, channels, head } = this.#format;
+    this.#decoderAt = performance.now();
     const description = head.slice();
-    this.#decoder.configure({
-      codec: 'opus',
-      sampleRate: rate,
-      numberOfChannels: channels,
-      description,
-    });
-    return undefined;
+    this.#decoder.configure({ codec: 'opus', sampleRate, numberOfChannels, description });
+  }
+
+  /** One broken packet closes a decoder for good, so the next ones get another. */
+  #canDecode() {
+    const isClosed = this.#decoder?.state === 'closed';
+    // Where it is no packet's fault, nothing is gained by haste.
+    const isDue = performance.now() >= this.#decoderAt + RENEW_AFTER;
+    if (isClosed && isDue && this.#format?.codec === 'opus') this.#openDecoder(this.#format);
+    return this.#decoder?.state === 'configured';
   }
 
   /** @param {AudioData} data */

@@ -14,6 +14,8 @@ const PATHS = [
   '/usr/bin/chromium-browser',
   '/usr/bin/google-chrome',
 ];
+/** Bounds what never comes; a busy machine may take long over what does. */
+const LIMIT = 120_000;
 const TYPES = { '.js': 'text/javascript', '.html': 'text/html; charset=utf-8' };
 
 /** Serves the folders that pages need, as any web server would. */
@@ -46,6 +48,7 @@ export async function openBrowser(microphone) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
+    timeout: LIMIT,
     permissions: ['microphone'],
     args: [
       '--no-sandbox',
@@ -60,6 +63,7 @@ export async function openBrowser(microphone) {
       `--use-file-for-fake-audio-capture=${microphone}`,
     ],
   });
+  context.setDefaultTimeout(LIMIT);
   const close = async () => {
     await context.close();
     rmSync(profile, { recursive: true, force: true });
