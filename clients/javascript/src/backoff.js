@@ -13,7 +13,7 @@ export class Backoff {
    * moment. What the server asked for is obeyed, and spread by the first retry.
    *
    * @param {number | undefined} retryAfter What the server asked for.
-   * @param {number} away How long there has been no connection.
+   * @param {number} away How long there has been no steady connection.
    * @param {Timing} timing
    * @param {() => number} random From 0 up to 1.
    */

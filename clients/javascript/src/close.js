@@ -3,7 +3,8 @@
 /**
  * What a close code means.
  *
- * - `finished`: 1000, all was said.
+ * - `finished`: 1000. All was said if `sessionEnded` came before; else it says nothing, for a
+ *   server behind a gateway can choose no other code.
  * - `superseded`: 1000 `superseded`, the member lives on another connection.
  * - `goingAway`: 1001, the connection reached its greatest age, or the server goes.
  * - `lost`: no close frame, or one without a code; the line is dead.
@@ -38,11 +39,11 @@ const REASONS = {
 };
 
 /** Where coming back would end the same way. */
-const FINAL = ['finished', 'superseded', 'protocolBroken', 'refused', 'messageTooLarge'];
+const FINAL = ['superseded', 'protocolBroken', 'refused', 'messageTooLarge'];
 
 /** @type {Record<CloseReason, string>} */
 const SENTENCES = {
-  finished: 'the server closed the connection: all was said',
+  finished: 'the server closed the connection',
   superseded: 'this member has moved to another connection',
   goingAway: 'the connection reached its greatest age',
   lost: 'the connection was lost',

@@ -43,7 +43,8 @@
  *   taken up. `sessionJoined`: listener, there is a seat.
  * - `audio`: listener, a frame, in order, once. `configuration`: what a decoder must know before
  *   the frames that follow. `gap`: frames are missing before the next one.
- * - `status`: speaker, who listens. `state`: what a command has made of the broadcast.
+ * - `status`: speaker, who listens. `state`: speaker, what a command has made of the broadcast;
+ *   listener, what became of it while a connection was made (on AWS).
  * - `paused`: listener, the speaker has paused, or is lost and awaited. `resumed`, `muted`,
  *   `unmuted`, `languageChanged`: what they say.
  * - `refreshing`: a new connection is being made while the old one serves. `refreshed`: it serves,

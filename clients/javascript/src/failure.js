@@ -101,6 +101,5 @@ export function hasChangedNothing({ kind, status = 500 }) {
 export function isFinal(failure) {
   const { kind, status = 500, reason } = failure;
   if (kind === 'refused') return status >= 400 && status < 500 && status !== TOO_MANY_REQUESTS;
-  // An end before the first message is no end of the session.
-  return kind === 'closed' && !!reason && reason !== 'finished' && !comesBack(reason);
+  return kind === 'closed' && !!reason && !comesBack(reason);
 }

@@ -74,10 +74,11 @@ import * as speak from './machine/speak.js';
 /**
  * The connection that serves. `inFlight` are frames that the shell has not yet written, `asked`
  * what the server has not yet answered. `mayBeSuperseded`: a second socket came to nothing, but the
- * member may have moved there although no answer came.
+ * member may have moved there although no answer came. `isForgotten`: the server has no record of
+ * it any more, and will not tell the end of the session on it.
  *
  * @typedef {{ socket: number, framing: Framing, canPing: boolean, since: number, pulse: Pulse,
- *   inFlight: number, asked: Question[], mayBeSuperseded: boolean }} Up
+ *   inFlight: number, asked: Question[], mayBeSuperseded: boolean, isForgotten: boolean }} Up
  */
 
 /**
@@ -130,7 +131,7 @@ export class Machine {
     this.refresh = undefined;
     /** @internal */
     this.backoff = new Backoff();
-    /** @internal @type {number | undefined} When the connection was lost that is not back yet. */
+    /** @internal @type {number | undefined} The first loss since there was a steady connection. */
     this.lostAt = undefined;
     /** @internal @type {Leaving | undefined} */
     this.leaving = undefined;
@@ -167,7 +168,9 @@ export class Machine {
    * @internal
    */
   get mayBeSuperseded() {
-    return !!this.refresh?.opening || !!this.up?.mayBeSuperseded;
+    const { hearing, refresh, up } = this;
+    // Nobody else takes a listener's place.
+    return !!(refresh?.opening || up?.mayBeSuperseded || (hearing && up?.isForgotten));
   }
 
   /**
@@ -263,6 +266,7 @@ export class Machine {
    * @param {Closed} closed
    */
   finish(closed) {
+    if (this.isDone) return;
     if (this.up) this.effects.push({ type: 'close', socket: this.up.socket, code: NORMAL });
     for (const attempt of [this.opening, this.refresh?.opening]) {
       if (attempt) this.#dropAttempt(attempt, closed);

@@ -90,6 +90,7 @@ export class Member {
 
   async #connect() {
     const leave = () => this.leave();
+    if (this.#signal?.aborted) this.leave();
     this.#signal?.throwIfAborted();
     this.#signal?.addEventListener('abort', leave, { once: true });
     this.closed.then(() => this.#signal?.removeEventListener('abort', leave));

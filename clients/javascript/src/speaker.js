@@ -23,7 +23,8 @@ import { MAX_AUDIO } from './wire.js';
  * Makes a session, or takes one up, and speaks in it.
  *
  * Frames are numbered here. While there is no connection they wait, for 30 s at most, and after
- * one those are sent again that the server has not heard.
+ * one those are sent again that the server has not heard. Once `closed` was told, what is said
+ * goes nowhere, as with a `WebSocket`.
  */
 export class Speaker extends Member {
   /** The latest capture time given out: it must not go back when the clock does. */

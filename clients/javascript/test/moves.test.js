@@ -6,10 +6,9 @@ import { describe, it } from 'node:test';
 import * as stage from './support/stage.js';
 
 const { Stage, SESSION, STATE, SPEAKER, LISTENER, created, joined } = stage;
-const { names, detail, texts, opens, only, speakerComplete } = stage;
+const { names, detail, texts, opens, only, error, speakerComplete } = stage;
 
 const PAUSED = { ...STATE, isPaused: true };
-const error = (code, details) => ({ type: 'error', code, message: 'no', details });
 const stateIs = (broadcastState) => ({ type: 'broadcastState', broadcastState });
 const close = (socket) => ({ type: 'close', socket, code: 1000 });
 
@@ -73,6 +72,32 @@ describe('what a superseded connection has swallowed', () => {
     assert.deepEqual(texts(it.hears(3, speakerComplete())), [{ action: 'endSession' }]);
   });
 
+  it('is a close as superseded, which is of its own doing', () => {
+    // Whatever the server has answered to the second connection of a listener without a record.
+    for (const answer of [undefined, error('RATE_LIMIT_EXCEEDED', { retryAfter: 60 })]) {
+      const it = begun(LISTENER);
+      assert.equal(opens(it.hears(1, error('CONNECTION_NOT_FOUND'))).length, 1);
+      if (answer) it.hears(2, answer);
+      assert.deepEqual(names(it.hears(1, error('CONNECTION_NOT_FOUND'))), [], 'it waits');
+      const effects = it.tell({ type: 'closed', socket: 1, code: 1000, reason: 'superseded' });
+      assert.deepEqual(names(effects), ['reconnecting']);
+    }
+  });
+
+  it('is the end of the session, so who has no record believes the refusal', () => {
+    for (const role of [LISTENER, SPEAKER]) {
+      // To the others it will be told.
+      assert.deepEqual(names(moving(role).hears(2, error('SESSION_NOT_FOUND'))), ['refreshFailed']);
+      const it = begun(role);
+      it.hears(1, error('CONNECTION_NOT_FOUND'));
+      it.pass(role === SPEAKER ? 31_000 : 0);
+      it.opens(2);
+      const effects = it.hears(2, error('SESSION_NOT_FOUND'));
+      assert.deepEqual(names(effects), ['refreshFailed', 'closed']);
+      assert.equal(detail(effects, 'closed').failure.status, 404);
+    }
+  });
+
   it('is a farewell, so who leaves says it on both connections', () => {
     const effects = moving(SPEAKER).tell({ type: 'leave' });
     assert.deepEqual(only(effects, 'close'), [close(1), close(2)]);
@@ -118,6 +143,50 @@ describe('wishes', () => {
     it.tell({ type: 'control', control: 'pause' });
     it.hears(1, error('RATE_LIMIT_EXCEEDED', { operation: 'audio', retryAfter: 1 }));
     assert.deepEqual(only(it.say(1), 'audio'), [], 'the server will not take it');
+  });
+
+  it('are waited for by the end, and what is said for them is said', () => {
+    for (const [control, undo] of [
+      ['pause', 'resume'],
+      ['mute', 'unmute'],
+    ]) {
+      for (const isLost of [false, true]) {
+        const it = begun(SPEAKER);
+        const off = control === 'pause' ? PAUSED : { ...STATE, isMuted: true };
+        it.tell({ type: 'control', control });
+        it.hears(1, stateIs(off));
+        it.tell({ type: 'control', control: undo });
+        it.say(1);
+        assert.deepEqual(it.tell({ type: 'end' }), [], 'the server does not take it yet');
+        if (isLost) {
+          it.tell({ type: 'closed', socket: 1 });
+          it.pass(1_000);
+          it.opens(2);
+          const told = texts(it.hears(2, { ...speakerComplete(), broadcastState: off }));
+          assert.deepEqual(told, [{ action: 'controlSession', command: undo }]);
+        }
+        const effects = it.hears(isLost ? 2 : 1, stateIs(STATE));
+        assert.equal(only(effects, 'audio').length, 1);
+        assert.deepEqual(texts(effects), [{ action: 'endSession' }]);
+      }
+    }
+  });
+
+  it('keep the end back no longer than they are wished for', () => {
+    const waiting = () => {
+      const it = begun(SPEAKER);
+      it.hears(1, stateIs(PAUSED));
+      it.tell({ type: 'control', control: 'resume' });
+      it.say(1);
+      it.tell({ type: 'end' });
+      return it;
+    };
+    const refused = waiting().hears(1, error('RATE_LIMIT_EXCEEDED', { operation: 'control' }));
+    assert.deepEqual(texts(refused), [{ action: 'endSession' }]);
+    assert.deepEqual(detail(refused, 'dropped'), { frames: 1 });
+    const effects = waiting().pass(30_000);
+    assert.deepEqual(only(effects, 'close'), [close(1)]);
+    assert.equal(detail(effects, 'closed').why, 'left');
   });
 
   it('for a language are told in their order, and the last one holds', () => {

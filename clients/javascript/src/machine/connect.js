@@ -8,6 +8,7 @@ import { languageIsRefused } from './hear.js';
 import { refreshFailed } from './refresh.js';
 import { tellTheEndAgain } from './speak.js';
 
+/** @import { Closed } from '../event.js' */
 /** @import { Failure } from '../failure.js' */
 /** @import { Input } from '../input.js' */
 /** @import { Machine, Opening, Up } from '../machine.js' */
@@ -74,13 +75,21 @@ export function goUp(m, { socket, framing = 'json', canPing }) {
   const { pingAfter, confirmAfter } = m.timing;
   // Pings are cheap, and their answers tell a speaker what need not be sent again.
   const silence = m.speaking && canPing ? Math.min(pingAfter, confirmAfter) : pingAfter;
-  const pulse = new Pulse(m.now, m.timing, m.random, silence);
-  const since = m.now;
   m.link = {
     at: 'up',
-    up: { socket, framing, canPing, since, pulse, inFlight: 0, asked: [], mayBeSuperseded: false },
+    up: {
+      socket,
+      framing,
+      canPing,
+      // A refresh leaves no gap: it is one connection over it.
+      since: m.up?.since ?? m.now,
+      pulse: new Pulse(m.now, m.timing, m.random, silence),
+      inFlight: 0,
+      asked: [],
+      mayBeSuperseded: false,
+      isForgotten: false,
+    },
   };
-  m.lostAt = undefined;
 }
 
 /** @param {Machine} m */
@@ -174,6 +183,7 @@ export function closed(m, socket, code, text) {
   if (origin === 'second') refreshFailed(m, closedBy(reason));
   if (origin !== 'first') return;
   if (m.opening) attemptFailed(m, closedBy(reason));
+  else if (reason === 'finished' && m.leaving) m.finish(LEFT);
   else if (comesBack(reason) || isOurDoing(m, reason)) lost(m, closedBy(reason));
   else m.finish({ why: 'byServer', message: closeSentence(reason), reason });
 }
@@ -212,21 +222,29 @@ export function attemptFailed(m, failure) {
   m.link = { at: 'idle' };
   // Only what was up once can be lost.
   if (m.lostAt === undefined) {
-    m.finish({ why: 'failed', message: failure.message, failure });
+    m.finish(failedBy(failure));
   } else if (languageIsRefused(m, failure)) {
     wait(m, failure);
   } else if (isFinal(failure) && m.leaving) {
     m.finish(LEFT);
   } else if (isFinal(failure) || m.now >= m.lostAt + m.timing.reconnectLimit) {
     m.deliver('reconnectFailed', { failure });
-    m.finish({ why: 'failed', message: failure.message, failure });
+    m.finish(failedBy(failure));
   } else {
     wait(m, failure);
   }
 }
 
-/** @type {import('../event.js').Closed} */
+/** @type {Closed} */
 export const LEFT = { why: 'left', message: 'as you wished' };
+
+/**
+ * @param {Failure} failure
+ * @returns {Closed}
+ */
+export function failedBy(failure) {
+  return { why: 'failed', message: failure.message, failure };
+}
 
 /**
  * The connection that served is gone.
@@ -235,7 +253,11 @@ export const LEFT = { why: 'left', message: 'as you wished' };
  * @param {Failure} failure
  */
 export function lost(m, failure) {
-  if (m.up && m.now >= m.up.since + m.timing.steadyAfter) m.backoff = new Backoff();
+  // One that falls over at once was none, or a server that greets and dies would be stormed.
+  if (m.up && m.now >= m.up.since + m.timing.steadyAfter) {
+    m.backoff = new Backoff();
+    m.lostAt = undefined;
+  }
   m.lostAt ??= m.now;
   tellTheEndAgain(m);
   const second = m.refresh?.opening;

@@ -2,7 +2,7 @@
 
 import { Backoff } from '../backoff.js';
 import { closedBy, hasChangedNothing, isFinal } from '../failure.js';
-import { goUp, lost, open, question, unanswered } from './connect.js';
+import { failedBy, goUp, LEFT, lost, open, question, unanswered } from './connect.js';
 import { languageAgreed, languageIsRefused } from './hear.js';
 import { awaitTheMove, tellDropped, tellWishes } from './speak.js';
 
@@ -10,6 +10,9 @@ import { awaitTheMove, tellDropped, tellWishes } from './speak.js';
 /** @import { Resumed } from '../event.js' */
 /** @import { Machine } from '../machine.js' */
 /** @import { ServerMessage } from '../wire.js' */
+
+/** The status of a session that is over. */
+const NOT_FOUND = 404;
 
 /**
  * The server wants this member on a new connection.
@@ -33,6 +36,7 @@ export function refreshRequired(m, reason, token) {
  * @param {Machine} m
  */
 export function recordLost(m) {
+  if (m.up) m.up.isForgotten = true;
   // Most likely the server has moved the member already, and its answer is on the way.
   if (m.refresh?.opening) return awaitTheMove(m);
   if (m.up?.mayBeSuperseded) {
@@ -103,6 +107,10 @@ export function refreshFailed(m, failure) {
   m.refresh.notBefore = m.now + (failure.retryAfter ?? 0);
   if (isFinal(failure) && !languageIsRefused(m, failure)) {
     m.deliver('refreshFailed', { failure });
+    // The end will not be told on the first socket either.
+    if (m.up?.isForgotten && failure.status === NOT_FOUND) {
+      m.finish(m.leaving ? LEFT : failedBy(failure));
+    }
     return;
   }
   const retryIn = m.refresh.backoff.afterFailedRefresh(failure.retryAfter, m.timing);

@@ -238,7 +238,10 @@ export function end(m, reason) {
 function endWhenAllIsSaid(m) {
   const { speaking, up, leaving } = m;
   if (!speaking || !up || !leaving || leaving.answerBy !== undefined) return;
-  if (!speaking.frames.isDrained && maySpeak(speaking)) return;
+  // What waits for the answer to a wish is still to be said.
+  if (!speaking.frames.isDrained && wantsAudio(speaking)) return;
+  // It waited for one that was refused.
+  tellDropped(m, speaking.frames.forgetWaiting());
   leaving.answerBy = m.now + m.timing.endLimit;
   m.tell(up, { action: 'endSession', reason: leaving.reason });
 }

@@ -1,6 +1,7 @@
 /** A machine on a stage: the test is its clock, its sockets and its server. */
 
 import { Machine } from '../../src/machine.js';
+import { encodeFrame, parseFrame } from '../../src/wire.js';
 
 export const STATE = { isPaused: false, isMuted: false, lastStateChange: 1 };
 export const SESSION = 'faithful-shepherd-427';
@@ -43,6 +44,18 @@ export const refreshRequired = (refreshToken) => ({
   refreshToken,
   deadline: 1,
 });
+
+export const error = (code, details) => ({ type: 'error', code, message: 'no', details });
+
+/** A frame as the server sends it. */
+export const frame = (sequence) =>
+  encodeFrame({
+    kind: 'audio',
+    language: 'en',
+    sequence,
+    capturedMicros: 1,
+    payload: Uint8Array.of(7),
+  });
 
 export class Stage {
   constructor(role, { timing, random = () => 0.5, canPing = false } = {}) {
@@ -107,6 +120,8 @@ export const texts = (effects) =>
   effects.filter(({ type }) => type === 'text').map(({ text }) => JSON.parse(text));
 export const opens = (effects) => effects.filter(({ type }) => type === 'open');
 export const only = (effects, type) => effects.filter((effect) => effect.type === type);
+export const sequences = (effects) =>
+  only(effects, 'audio').map(({ data }) => parseFrame(data).sequence);
 
 /** Numbers from a seed (mulberry32), so that a failure can be repeated. */
 export function dice(seed) {
