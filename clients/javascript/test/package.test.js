@@ -21,7 +21,7 @@ const sources = readdirSync(join(ROOT, 'src'), { recursive: true }).filter((name
   name.endsWith('.js'),
 );
 
-describe('the package', { timeout: 90_000 }, () => {
+describe('the package', { timeout: 300_000 }, () => {
   it(`is at most ${LIMIT} bytes, minified and compressed`, async (t) => {
     const {
       outputFiles: [file],

@@ -98,6 +98,7 @@ export async function run(command, args, options = {}) {
   child.stdout.on('data', (text) => (said.out += text));
   child.stderr.on('data', (text) => (said.err += text));
   options.onStart?.(said);
-  [said.code] = await once(child, 'exit');
+  // Not `exit`: what it said last may come after that.
+  [said.code] = await once(child, 'close');
   return said;
 }
