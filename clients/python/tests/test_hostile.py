@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
+from websockets.frames import Frame, Opcode
 
-from ambo import ClosedError, CloseReason, Kind, Listener, Speaker, Timing, event
+from ambo import AudioFrame, ClosedError, CloseReason, Kind, Listener, Speaker, Timing, event
 from ambo.failure import NoToken, Refused, Unreachable
 from tests.driver import SESSION
 from tests.hostile import PATIENCE, QUICK, Peer, Script, friendly, hostile, raw, refusal
@@ -93,7 +94,7 @@ async def one_more(peer: Peer) -> None:
     await peer.listen()
 
 
-@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013, 1014, 3000, 4999])
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 1013, 1014, 3000, 4999])
 async def test_after_these_codes_a_client_comes_back(code: int) -> None:
     log = Log()
     async with (
@@ -108,7 +109,6 @@ async def test_after_these_codes_a_client_comes_back(code: int) -> None:
 @pytest.mark.parametrize(
     ("code", "text", "reason"),
     [
-        (1000, "", CloseReason.FINISHED),
         (1000, "superseded", CloseReason.SUPERSEDED),
         (1002, "", CloseReason.PROTOCOL_BROKEN),
         (1003, "", CloseReason.PROTOCOL_BROKEN),
@@ -186,20 +186,21 @@ async def test_a_refresh_that_never_completes_costs_nothing() -> None:
         last = int(peer.query["lastSequence"])
         await peer.welcome(replayed=3)
         completed.set()
-        for number in range(last - 2, last + 20):
+        for number in range(max(1, last - 2), last + 20):
             await peer.frame(number)
         await peer.listen()
 
     log = Log()
+    # On a busy machine an attempt that is answered may take its time, too.
+    timing = replace(QUICK, connect_limit=3_000)
     async with (
         hostile(first, silent, third) as server,
-        listener(server.url, log, IMPATIENT) as client,
+        listener(server.url, log, timing) as client,
     ):
         heard = await take(client, 20)
         assert heard == list(range(1, 21))
         await log.until(event.Refreshed)
-        (failed,) = log.of(event.RefreshFailed)
-        assert failed.failure == Unreachable("no answer within 1 s")
+        assert log.of(event.RefreshFailed)[0].failure == Unreachable("no answer within 3 s")
         assert not log.of(event.Gap)
         assert not log.of(event.Reconnecting)
         assert await client.__anext__()
@@ -306,7 +307,7 @@ async def test_a_speaker_on_a_stalled_line_keeps_its_frames() -> None:
 
     log = Log()
     async with hostile(stalling, friendly) as server:
-        async with speaker(server.url, log, SUSPICIOUS) as client:
+        async with speaker(server.url, log) as client:
             for number in range(140):
                 client.send(bytes(30_000) + number.to_bytes(4, "big"))
                 await asyncio.sleep(0.001)
@@ -451,23 +452,38 @@ async def test_without_the_subprotocol_audio_travels_as_json() -> None:
         assert audio == [{"action": "sendAudio", "audioData": "T2dnUw==", "sequence": 1}]
 
 
-async def test_a_program_that_falls_behind_skips_the_oldest_and_is_told() -> None:
-    sent = asyncio.Event()
+def flooding(count: int) -> Script:
+    """More in one write than a client reads at a time."""
 
-    async def flooding(peer: Peer) -> None:
+    async def script(peer: Peer) -> None:
         await peer.welcome()
-        for number in range(1, 501):
-            await peer.frame(number)
-        sent.set()
+        frames = [
+            Frame(Opcode.BINARY, AudioFrame(Kind.AUDIO, "en", number, 1, b"x").encode())
+            for number in range(1, count + 1)
+        ]
+        peer.websocket.transport.write(b"".join(frame.serialize(mask=False) for frame in frames))
         await peer.listen()
 
+    return script
+
+
+async def test_a_program_that_falls_behind_skips_the_oldest_and_is_told() -> None:
     log = Log()
-    async with hostile(flooding) as server, listener(server.url, log) as client:
-        await sent.wait()
+    # However long the frames take to arrive, it is their number that is too great.
+    timing = replace(QUICK, buffer_span=10**9, buffer_frames=251)
+    async with hostile(flooding(500)) as server, listener(server.url, log, timing) as client:
         await until(lambda: client._dropped == 249)
         first = await client.__anext__()
         assert first.sequence == 250
         assert log.of(event.Dropped) == [event.Dropped(249)]
+
+
+async def test_a_program_that_is_quick_misses_nothing_of_what_comes_at_once() -> None:
+    log = Log()
+    count = 2 * QUICK.buffer_frames
+    async with hostile(flooding(count)) as server, listener(server.url, log) as client:
+        assert await take(client, count) == list(range(1, count + 1))
+        assert log.of(event.Dropped) == []
 
 
 async def test_a_users_function_that_fails_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
@@ -500,6 +516,8 @@ async def test_events_are_iterated_up_to_the_last() -> None:
         told = [happened async for happened in events]
         kinds = [type(happened).__name__ for happened in told]
         assert kinds == ["SessionCreated", "Ended", "Closed"]
+        late = await asyncio.wait_for(anext(client.events()), PATIENCE)
+        assert late == told[-1], "who asks afterwards is told that it is over"
         assert {"action": "getSessionStatus"} in server.told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -253,6 +254,31 @@ def test_a_listener_whose_record_is_gone_makes_a_new_connection() -> None:
     listener = Driver.listener().start()
     listener.say(1, "error", code="CONNECTION_NOT_FOUND", message="m")
     assert listener.opens() == [1, 2]
+    # Too many come at once. Meanwhile the server gets round to closing what it has no record of.
+    listener.say(2, "error", code="RATE_LIMIT_EXCEEDED", message="m", details={"retryAfter": 60})
+    listener.say(1, "error", code="CONNECTION_NOT_FOUND", message="m")
+    listener.hear(1, 1)
+    assert listener.events(event.Audio), "the old one plays on"
+    listener.give(input.Closed(1, 1000, "superseded"))
+    assert listener.events(event.Reconnecting)
+    assert listener.why is None
+
+
+@pytest.mark.parametrize("make", [Driver.listener, Driver.speaker])
+def test_whom_the_server_knows_in_no_session_is_done(make: Callable[[], Driver]) -> None:
+    member = make().start()
+    member.say(1, "error", code="CONNECTION_NOT_FOUND", message="m")
+    while member.opens() == [1]:
+        member.advance(SECOND)
+        member.give(input.Pong(1))
+    member.say(2, "error", code="SESSION_NOT_FOUND", message="m")
+    assert isinstance(member.why, event.NoConnection)
+    assert member.all(effect.Close) == [effect.Close(1, 1000)]
+    # Where the server has its record, the end of the session will be told.
+    member = make().start()
+    member.ask_to_refresh(1)
+    member.say(2, "error", code="SESSION_NOT_FOUND", message="m")
+    assert member.why is None
 
 
 def test_a_speaker_whose_record_is_gone_waits_whether_it_was_superseded() -> None:
@@ -312,6 +338,49 @@ def test_silence_of_the_server_is_noticed_within_ten_seconds() -> None:
     assert len(listener.events(event.Reconnecting)) == 1
 
 
+def waits_for_a_server_that_falls_over(lives: int, seed: int) -> list[int]:
+    """It takes the connection each time, and lives for some ms."""
+    listener = Driver.listener()
+    listener.entropy = seed
+    listener.start()
+    for socket in range(1, 9):
+        listener.advance(lives)
+        listener.give(input.Closed(socket, 1011, ""))
+        listener.advance(listener.events(event.Reconnecting)[-1].retry_in)
+        listener.complete(socket + 1)
+    return [lost.retry_in for lost in listener.events(event.Reconnecting)]
+
+
+@pytest.mark.parametrize(
+    ("lives", "longest"),
+    [(0, (1, 30)), (1_999, (1, 30)), (2_000, (1, 1))],
+    ids=["falls over at once", "falls over soon", "was steady"],
+)
+def test_waits_for_a_server_that_falls_over_grow(lives: int, longest: tuple[int, int]) -> None:
+    talks = [waits_for_a_server_that_falls_over(lives, seed) for seed in range(100, 9_000, 100)]
+    first, last = (max(waits) for waits in (list(zip(*talks, strict=True))[at] for at in (0, -1)))
+    assert first <= longest[0] * SECOND
+    assert longest[1] * SECOND * 0.6 <= last <= longest[1] * SECOND
+
+
+def test_a_refresh_is_no_new_beginning_of_a_steady_connection() -> None:
+    listener = Driver.listener(timing=Timing(reconnect_limit=60 * SECOND)).start()
+    listener.lose(1)
+    listener.advance(SECOND)
+    listener.complete(2)
+    for _ in range(100):
+        listener.advance(SECOND)
+        listener.give(input.Pong(2))
+    listener.ask_to_refresh(2)
+    listener.complete(3)
+    listener.lose(3)
+    lost = listener.events(event.Reconnecting)[-1]
+    assert (lost.attempt, lost.retry_in <= SECOND) == (1, True)
+    listener.advance(SECOND)
+    listener.give(input.Failed(4, Unreachable("no")))
+    assert listener.why is None, "it has not been away for long"
+
+
 def test_waits_grow_and_begin_anew_after_a_steady_connection() -> None:
     listener = Driver.listener().start()
     listener.lose(1)
@@ -327,7 +396,8 @@ def test_waits_grow_and_begin_anew_after_a_steady_connection() -> None:
     listener.give(input.Pong(9))
     listener.advance(6 * SECOND)
     listener.lose(9)
-    assert listener.events(event.Reconnecting)[-1].attempt == 1
+    lost = listener.events(event.Reconnecting)[-1]
+    assert (lost.attempt, lost.retry_in <= SECOND) == (1, True)
 
 
 def test_retry_after_is_obeyed() -> None:
@@ -391,7 +461,7 @@ def test_waking_ends_a_wait_and_doubts_a_line() -> None:
 @pytest.mark.parametrize(
     ("code", "reason", "comes_back"),
     [
-        (1000, "", False),
+        (1000, "", True),
         (1000, "superseded", False),
         (1001, "", True),
         (1002, "", False),
@@ -410,6 +480,13 @@ def test_close_codes_decide_over_the_return(code: int, reason: str, comes_back: 
     listener.give(input.Closed(1, code, reason))
     assert bool(listener.events(event.Reconnecting)) is comes_back
     assert (listener.why is None) is comes_back
+
+
+def test_a_plain_close_is_the_end_for_a_speaker_who_ends() -> None:
+    speaker = Driver.speaker().start()
+    speaker.give(input.End())
+    speaker.give(input.Closed(1, 1000, ""))
+    assert speaker.why == event.Left()
 
 
 def test_a_close_before_the_first_message_is_a_failed_attempt() -> None:
@@ -494,6 +571,44 @@ def test_the_end_waits_for_the_last_word() -> None:
     assert speaker.why == event.Over()
 
 
+def last_words_after_a_pause(is_lost: bool) -> Driver:
+    speaker = Driver.speaker().start()
+    speaker.say(1, "broadcastState", broadcastState=PAUSED)
+    if is_lost:
+        speaker.lose(1)
+    speaker.give(input.Steer(input.Control.RESUME))
+    speaker.send(1)
+    speaker.give(input.End())
+    if is_lost:
+        speaker.advance(SECOND)
+        speaker.complete(2, broadcastState=PAUSED)
+    return speaker
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_last_word_waits_for_the_broadcast_to_go_on(is_lost: bool) -> None:
+    socket = 2 if is_lost else 1
+    speaker = last_words_after_a_pause(is_lost)
+    assert [text["action"] for text in speaker.texts(socket)] == ["controlSession"]
+    speaker.say(socket, "broadcastState", broadcastState=STATE)
+    assert speaker.spoken(socket) == [(1, 1)]
+    assert speaker.texts(socket)[-1] == {"action": "endSession"}
+
+
+def test_the_last_word_waits_no_longer_than_there_is_hope() -> None:
+    speaker = last_words_after_a_pause(is_lost=False)
+    speaker.say(1, "error", code="RATE_LIMIT_EXCEEDED", message="m")
+    assert speaker.spoken(1) == []
+    assert speaker.events(event.Dropped) == [event.Dropped(1)]
+    assert speaker.texts(1)[-1] == {"action": "endSession"}
+    speaker = last_words_after_a_pause(is_lost=False)
+    for _ in range(30):
+        assert speaker.why is None
+        speaker.give(input.Pong(1))
+        speaker.advance(SECOND)
+    assert speaker.why == event.Left()
+
+
 def test_an_end_that_a_superseded_connection_may_have_swallowed_is_told_again() -> None:
     speaker = Driver.speaker().start()
     speaker.ask_to_refresh(1)
@@ -531,6 +646,8 @@ def test_notices_are_told() -> None:
     listener.say(1, "sessionMuted", broadcastState=STATE)
     listener.say(1, "sessionUnmuted", broadcastState=STATE)
     listener.say(1, "connectionWarning", message="m", remainingMinutes=15)
+    listener.say(1, "broadcastState", broadcastState=STATE)
+    assert listener.events(event.BroadcastState) == [event.BroadcastState(event.State())]
     assert listener.events(event.Paused)[0].reason == "speakerLost"
     assert listener.events(event.Resumed)[0].message == "Here again"
     assert len(listener.events(event.Turn)) == 4

@@ -20,6 +20,9 @@ from tests.real import BINARY, PATIENCE, ROOT, RealServer
 
 EXAMPLES = ROOT / "examples" / "python"
 FRAME = 0.02
+MINUTE = 60_000
+PATIENT = Timing(connect_limit=MINUTE, pong_limit=MINUTE, buffer_span=MINUTE)
+"""A busy machine may let this program, or the server, stand still for seconds."""
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ OFTEN = {"connection_refresh": "150ms", "connection_warning": "0", "connection_m
 
 @pytest.mark.parametrize("server", [OFTEN], indirect=True)
 async def test_a_thousand_refreshes_lose_and_double_nothing(server: RealServer) -> None:
-    talk = Talk(server, Timing())
+    talk = Talk(server, PATIENT)
     await talk.begin(listeners=24)
     until = time.monotonic() + 2 * PATIENCE
     while talk.refreshes < 1_000:
@@ -229,8 +232,7 @@ async def test_a_thousand_refreshes_lose_and_double_nothing(server: RealServer) 
 async def test_five_kills_of_the_server_are_survived(server: RealServer) -> None:
     # Some kills fall into the middle of a refresh.
     # In life a server is not killed every two seconds, and a connection has time to prove steady.
-    timing = replace(Timing(), steady_after=0)
-    talk = Talk(server, timing)
+    talk = Talk(server, replace(PATIENT, steady_after=0))
     await talk.begin(listeners=3)
     waits = []
     for _ in range(5):
@@ -238,14 +240,11 @@ async def test_five_kills_of_the_server_are_survived(server: RealServer) -> None
         backs = [talk.back, *(hearer.back for hearer in talk.hearers)]
         for back in backs:
             back.clear()
-        killed = time.monotonic()
         server.kill()
         await asyncio.sleep(0.3)
         await server.start()
         returned = time.monotonic()
-        # A client waits for as long as the server was away, and a second more.
-        limit = 5 + (returned - killed)
-        await asyncio.wait_for(asyncio.gather(*(back.wait() for back in backs)), limit)
+        await asyncio.wait_for(asyncio.gather(*(back.wait() for back in backs)), PATIENCE)
         waits.append(time.monotonic() - returned)
     await asyncio.sleep(0.5)
     await talk.end()

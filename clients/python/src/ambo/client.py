@@ -123,6 +123,8 @@ class Client:
         """What happens from now on, but for audio: iterate with `async for`."""
         events = Events()
         self._iterators.add(events)
+        if self._why is not None and self._gone.is_set():
+            events.push(event.Closed(self._why))
         return events
 
     def wake(self) -> None:

@@ -12,8 +12,8 @@ NORMAL = 1000
 class CloseReason(Enum):
     """What a close code means."""
 
-    FINISHED = "the server closed the connection: all was said"
-    """1000."""
+    FINISHED = "the server closed the connection"
+    """1000: after `sessionEnded`; behind API Gateway, for whatever reason."""
     SUPERSEDED = "this member has moved to another connection"
     """1000 `superseded`."""
     GOING_AWAY = "the connection reached its greatest age"
@@ -55,7 +55,6 @@ _REASONS = {
 
 _FOR_GOOD = frozenset(
     {
-        CloseReason.FINISHED,
         CloseReason.SUPERSEDED,
         CloseReason.PROTOCOL_BROKEN,
         CloseReason.REFUSED,

@@ -152,6 +152,9 @@ class Connection:
                     self._report(input.Text(self.socket, received))
                 else:
                     self._report(input.Binary(self.socket, received))
+                # `recv` takes no turn while messages wait, and what comes at once is more than
+                # may wait for the program: it must have its own turn.
+                await asyncio.sleep(0)
         except ConnectionClosed as closed:
             frame = closed.rcvd
             code, reason = (frame.code, frame.reason) if frame else (None, "")

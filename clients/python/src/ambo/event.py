@@ -88,7 +88,11 @@ class Status:
 
 @dataclass(frozen=True)
 class BroadcastState:
-    """Speaker: what a command has made of the broadcast."""
+    """Speaker: what a command has made of the broadcast.
+
+    Listener: what holds, when it may have changed while the server moved or seated it, as it may
+    behind API Gateway.
+    """
 
     state: State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Union
 
-from ambo.close import Close, CloseReason
+from ambo.close import Close
 
 _TOO_MANY_REQUESTS = 429
 _STATUS = {
@@ -125,10 +125,13 @@ def is_final(failure: Failure) -> bool:
     if isinstance(failure, Refused):
         return 400 <= failure.status < 500 and failure.status != _TOO_MANY_REQUESTS
     if isinstance(failure, ClosedEarly):
-        # An end before the first message is no end of the session.
-        reason = failure.close.reason
-        return not failure.close.comes_back and reason is not CloseReason.FINISHED
+        return not failure.close.comes_back
     return False
+
+
+def is_over(failure: Failure) -> bool:
+    """Whether there is no such session, or none any more."""
+    return isinstance(failure, Refused) and failure.error.code == "SESSION_NOT_FOUND"
 
 
 def retry_after(failure: Failure) -> int | None:

@@ -34,7 +34,7 @@ class Timing:
     """The longest wait: a server that comes back is found soon, and not stormed."""
     steady_after: int = 2_000
     """A connection that lived this long was a good one: waits begin anew after it. A server that
-    takes connections only to fall over again does so sooner."""
+    takes connections only to fall over again does so sooner, and waits go on growing."""
     reconnect_limit: int = 120 * 60_000
     """When a lost connection is given up: no session lives longer without its speaker."""
     supersede_limit: int = 31_000
@@ -56,8 +56,8 @@ class Timing:
     payload_bytes: int = 32 * 1024
     """The largest payload of a frame that a speaker may send; the operator can change it."""
     buffer_span: int = 5_000
-    """Audio a listener's program may leave untaken. Who is later than that skips ahead."""
+    """Time in which a listener's program is to take audio. Who is later than that skips ahead."""
     buffer_frames: int = 1_000
-    """The same in frames: as many as the server keeps."""
+    """Audio that may wait for it, in frames: as many as the server keeps."""
     buffer_bytes: int = 4 * 1024 * 1024
     """The same in bytes: as many as the server keeps."""

@@ -70,8 +70,9 @@ def go_up(member: Member, opening: Opening) -> None:
         ping_after = min(ping_after, timing.confirm_after)
     pulse = Pulse(member.now, ping_after, timing, member.dice)
     framing = opening.framing or Framing.JSON
-    member.link = Up(opening.socket, framing, member.now, pulse)
-    member.lost_at = None
+    # A refresh leaves no gap: how steady the connection is counts over it.
+    since = member.link.since if isinstance(member.link, Up) else member.now
+    member.link = Up(opening.socket, framing, since, pulse)
 
 
 def closed(member: Member, socket: int, code: int | None, reason: str) -> None:
@@ -84,6 +85,8 @@ def closed(member: Member, socket: int, code: int | None, reason: str) -> None:
         refresh.refresh_failed(member, ClosedEarly(close))
     elif isinstance(member.link, Opening):
         attempt_failed(member, ClosedEarly(close))
+    elif close.reason is CloseReason.FINISHED and member.leaving:
+        member.finish(Left())
     elif close.comes_back or _superseded_itself(member, close):
         lost(member, ClosedEarly(close))
     else:
@@ -132,7 +135,7 @@ def lost(member: Member, failure: Failure) -> None:
     """The connection that served is gone."""
     link = member.link
     if isinstance(link, Up) and member.now >= link.since + member.timing.steady_after:
-        member.backoff = Backoff()
+        member.backoff, member.lost_at = Backoff(), None
     if member.lost_at is None:
         member.lost_at = member.now
     speak.tell_the_end_again(member)

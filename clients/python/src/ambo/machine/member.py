@@ -120,12 +120,15 @@ class Up:
     socket: int
     framing: Framing
     since: int
+    """From when on there was a connection without a gap."""
     pulse: Pulse
     in_flight: int = 0
     """Frames the shell has not yet written."""
     may_be_superseded: bool = False
     """A second socket came to nothing, but the server may have moved the member to it, though its
     answer never came; this one is superseded then, and what it carries is lost."""
+    is_unknown: bool = False
+    """The server has no record of it, so that the session's end will not be told on it."""
 
 
 @dataclass
@@ -206,7 +209,7 @@ class Member:
         self.link: Link = Idle()
         self.refresh: Refresh | None = None
         self.backoff = Backoff()
-        # When the connection was lost that is not back yet.
+        # When the last steady connection was lost; one that falls over at once changes nothing.
         self.lost_at: int | None = None
         self.leaving: Leaving | None = None
         # The `lastStateChange` of the newest state that the server has told.
@@ -233,7 +236,12 @@ class Member:
     @property
     def may_be_superseded(self) -> bool:
         """Whether the server may have moved the member away from the connection that serves."""
-        return self.is_moving or (isinstance(self.link, Up) and self.link.may_be_superseded)
+        link = self.link
+        if not isinstance(link, Up):
+            return False
+        # Nobody else takes a listener's seat.
+        is_gone = link.is_unknown and isinstance(self.part, Hearing)
+        return self.is_moving or link.may_be_superseded or is_gone
 
     def is_newest(self, state: State) -> bool:
         """Whether no newer state is known: one message may overtake another.

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from ambo import effect
 from ambo.close import NORMAL, Close, CloseReason
-from ambo.event import BroadcastState, Refreshed, RefreshFailed, Refreshing
-from ambo.failure import ClosedEarly, Failure, has_changed_nothing, is_final, retry_after
+from ambo.event import (
+    BroadcastState,
+    Left,
+    NoConnection,
+    Refreshed,
+    RefreshFailed,
+    Refreshing,
+)
+from ambo.failure import (
+    ClosedEarly,
+    Failure,
+    has_changed_nothing,
+    is_final,
+    is_over,
+    retry_after,
+)
 from ambo.machine import connect, hear, speak
 from ambo.machine.member import (
     Hearing,
@@ -37,6 +51,8 @@ def record_lost(member: Member) -> None:
     connection as superseded, and it would be wrong to take the session back.
     """
     link = member.link
+    if isinstance(link, Up):
+        link.is_unknown = True
     if member.is_moving:
         # Most likely the server has moved the member already, and its answer is on the way.
         speak.await_the_move(member)
@@ -90,6 +106,8 @@ def refresh_failed(member: Member, failure: Failure) -> None:
     if is_final(failure) and not hear.language_is_refused(member, failure):
         refresh.stage = NoMore()
         member.deliver(RefreshFailed(failure, None))
+        if is_over(failure) and isinstance(member.link, Up) and member.link.is_unknown:
+            member.finish(Left() if member.leaving else NoConnection(failure))
         return
     asked = retry_after(failure)
     wait = refresh.backoff.after_failed_refresh(asked, member.timing)

@@ -162,7 +162,10 @@ def _end_when_all_is_said(member: Member, part: Speaking, link: Up) -> None:
     leaving = member.leaving
     if leaving is None or leaving.answer_by is not None:
         return
-    if part.frames.is_drained or not part.may_speak:
+    # What waits for the answer to a wish is still to be said.
+    if part.frames.is_drained or not part.wants_audio:
+        # It waited for a wish that was refused.
+        tell_dropped(member, part.frames.forget_waiting())
         leaving.answer_by = member.now + member.timing.end_limit
         text = wire.encode("endSession", reason=leaving.reason)
         member.send_text(link.socket, text)
