@@ -14,8 +14,9 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// The wait before coming back after a loss: anything up to 1, 2, 4 … 30 s ("full jitter"),
     /// so that the listeners of a hall do not come back together; but not much longer than it has
-    /// been `away`, since a server that was gone for a moment is soon back. What the server asked
-    /// for is obeyed, and spread by the first retry.
+    /// been `away`, since a server that was gone for a moment is soon back. One that takes
+    /// connections only to fall over again is away all the time. What the server asked for is
+    /// obeyed, and spread by the first retry.
     pub fn after_loss(
         &mut self,
         retry_after: Option<Millis>,

@@ -3,7 +3,8 @@
 /// What a close code means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
-    /// 1000: all was said.
+    /// 1000: the end, after `sessionEnded` or a wish to leave. Alone it says nothing, since some
+    /// servers close with no other code.
     Finished,
     /// 1000 `superseded`: the member lives on another connection.
     Superseded,
@@ -51,12 +52,11 @@ impl CloseReason {
     /// Whether coming back can help.
     pub const fn comes_back(self) -> bool {
         match self {
+            Self::Superseded | Self::ProtocolBroken | Self::Refused | Self::MessageTooLarge => {
+                false
+            }
             Self::Finished
-            | Self::Superseded
-            | Self::ProtocolBroken
-            | Self::Refused
-            | Self::MessageTooLarge => false,
-            Self::GoingAway
+            | Self::GoingAway
             | Self::Lost
             | Self::ServerFault
             | Self::ServerStops
@@ -70,7 +70,7 @@ impl CloseReason {
 impl std::fmt::Display for CloseReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = match self {
-            Self::Finished => "the server closed the connection: all was said",
+            Self::Finished => "the server closed the connection",
             Self::Superseded => "this member has moved to another connection",
             Self::GoingAway => "the connection reached its greatest age",
             Self::Lost => "the connection was lost",
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn every_code_has_a_reason() {
         let cases = [
-            (Some(1000), "", CloseReason::Finished, false),
+            (Some(1000), "", CloseReason::Finished, true),
             (Some(1000), "superseded", CloseReason::Superseded, false),
             (Some(1001), "", CloseReason::GoingAway, true),
             (Some(1002), "", CloseReason::ProtocolBroken, false),

@@ -52,7 +52,8 @@ pub enum Event {
     },
     /// Speaker: who listens.
     Status(Status),
-    /// Speaker: what a command has made of the broadcast.
+    /// Whether the audio flows. Speaker: what a command has made of the broadcast. Listener: what
+    /// it has become while a connection was made, on servers that cannot tell it with the reply.
     State(State),
     /// Listener: the speaker has paused, or is lost and awaited (`reason` is `speakerLost`).
     Paused(Turn),

@@ -4,6 +4,7 @@
 //! `Retry-After` when to come back.
 
 use std::io::Cursor;
+use std::time::Duration;
 
 use ambo_core::Millis;
 use ambo_wire::websocket::accept_key;
@@ -14,6 +15,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, Chain, Join, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
@@ -32,6 +34,8 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// The largest body of a refusal that is read, in bytes; an error object has a few hundred.
 const MAX_BODY: usize = 64 * 1024;
+/// Time for that body. The status and the headers say the most.
+const BODY_LIMIT: Duration = Duration::from_secs(1);
 /// The largest message taken from a server, in bytes: a frame of 32 KiB in base64 fits often.
 const MAX_MESSAGE: usize = 256 * 1024;
 
@@ -168,7 +172,10 @@ async fn read_head(
 async fn refusal(io: &mut (impl AsyncRead + Unpin), head: &Head, mut body: BytesMut) -> Failure {
     let length = head.header("content-length").and_then(|value| value.parse().ok());
     let length: usize = length.unwrap_or(MAX_BODY).min(MAX_BODY);
-    while body.len() < length && matches!(io.read_buf(&mut body).await, Ok(1..)) {}
+    let read =
+        async { while body.len() < length && matches!(io.read_buf(&mut body).await, Ok(1..)) {} };
+    // A proxy that keeps the line open may not say where its body ends.
+    let _ = timeout(BODY_LIMIT, read).await;
     let status = head.status;
     let error = serde_json::from_slice::<ErrorBody>(&body).unwrap_or_else(|_| ErrorBody {
         code: format!("HTTP_{status}"),

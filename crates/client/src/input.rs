@@ -171,8 +171,7 @@ impl Failure {
             Self::Refused(refused) => {
                 (400..500).contains(&refused.status) && refused.status != TOO_MANY_REQUESTS
             }
-            // An end before the first message is no end of the session.
-            Self::Closed(reason) => !reason.comes_back() && *reason != CloseReason::Finished,
+            Self::Closed(reason) => !reason.comes_back(),
             Self::Unreachable(_) | Self::NoToken(_) => false,
         }
     }
@@ -185,6 +184,11 @@ impl Failure {
             Self::NoToken(_) => true,
             Self::Closed(_) | Self::Unreachable(_) => false,
         }
+    }
+
+    /// Whether the session is over, or never was.
+    pub(crate) fn is_no_session(&self) -> bool {
+        matches!(self, Self::Refused(refused) if refused.error.code == "SESSION_NOT_FOUND")
     }
 
     /// When the server asks to come back.

@@ -62,7 +62,7 @@ pub struct Machine {
     link: Link,
     refresh: Option<Refresh>,
     backoff: Backoff,
-    /// When the connection was lost that is not back yet.
+    /// When the last connection was lost that had lived for long.
     lost_at: Option<Millis>,
     leaving: Option<Leaving>,
     /// The `lastStateChange` of the newest state of the broadcast that the server has told.
@@ -143,6 +143,7 @@ struct Opening {
 struct Up {
     socket: SocketId,
     framing: Framing,
+    /// From when on there was a connection without a gap.
     since: Millis,
     pulse: Pulse,
     /// Frames the shell has not yet written.
@@ -150,6 +151,8 @@ struct Up {
     /// A second socket came to nothing, but the server may have moved the member to it, though
     /// its answer never came; this one is superseded then, and what it carries is lost.
     may_be_superseded: bool,
+    /// The server has said that it has no record of this connection.
+    is_forgotten: bool,
 }
 
 /// The second socket of a refresh.
@@ -361,7 +364,8 @@ impl Machine {
                 self.effects.push(Effect::Close { socket, code: NORMAL })
             }
             Link::Opening(opening) => self.drop_attempt(&opening, &closed),
-            Link::Idle | Link::Down { .. } | Link::Done => {}
+            Link::Idle | Link::Down { .. } => {}
+            Link::Done => return,
         }
         if let Some(Stage::Opening(opening)) = self.refresh.take().map(|refresh| refresh.stage) {
             self.drop_attempt(&opening, &closed);

@@ -112,6 +112,23 @@ async fn a_refused_handshake_says_why_and_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_refusal_whose_body_never_ends_is_one_all_the_same() {
+    let server = ScriptedServer::start().await;
+    // Not the time that the client gives the server, but that it gives the body.
+    let patient = Timing { connect_limit: Millis::from_mins(10), ..Timing::default() };
+    let head = "HTTP/1.1 403 Forbidden\r\nRetry-After: 7\r\n";
+    let chunked = "Transfer-Encoding: chunked\r\n\r\n9\r\nforbidden\r\n";
+    for rest in [chunked, "Content-Length: 9\r\n\r\nfor"] {
+        let client = tokio::spawn(listen(server.server(), patient.clone()));
+        let mut peer = server.next().await;
+        peer.raw(format!("{head}{rest}").as_bytes()).await;
+        let Err(Closed::Failed(failure)) = client.await.unwrap() else { panic!("{rest}") };
+        assert_eq!(failure.retry_after(), Some(Millis::from_secs(7)));
+        assert!(failure.is_final(), "{failure:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_refusal_in_band_is_the_same() {
     let server = ScriptedServer::start().await;
     let client = tokio::spawn(listen(server.server(), Timing::default()));
@@ -245,7 +262,6 @@ async fn a_refresh_that_is_never_completed_is_tried_again_while_the_old_one_play
     let mut hung_up = server.next().await;
     hung_up.raw(b"HTTP/1.1 500 Oops\r\n\r\n").await;
     drop(hung_up);
-    let mut new = server.open().await;
     old.frame(1).await;
     let mut failures = 0;
     loop {
@@ -256,10 +272,29 @@ async fn a_refresh_that_is_never_completed_is_tried_again_while_the_old_one_play
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(failures, 2);
-    new.say(&listener_back(0)).await;
-    new.frame(2).await;
-    assert_eq!(next(&mut events).await, Some(Event::Refreshed(Resumed { replayed: 0 })));
+    // On a busy machine a good answer may come too late as well, so it is given each time.
+    let mut serve = std::pin::pin!(async {
+        let mut open = Vec::new();
+        loop {
+            let mut new = server.open().await;
+            new.say(&listener_back(0)).await;
+            new.frame(2).await;
+            open.push(new);
+        }
+    });
+    let resumed = loop {
+        let event = tokio::select! {
+            _ = serve.as_mut() => unreachable!("it goes on"),
+            event = next(&mut events) => event,
+        };
+        match event {
+            Some(Event::RefreshFailed { retry_in: Some(_), .. }) => failures += 1,
+            Some(Event::Refreshed(resumed)) => break resumed,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(resumed, Resumed { replayed: 0 });
+    assert!(failures >= 2, "{failures}");
     assert_eq!(heard(&mut events, 1).await, [2]);
 }
 
@@ -288,7 +323,6 @@ async fn a_cut_line_is_mended_and_queued_frames_follow() {
 async fn each_close_code_brings_the_listener_back_or_ends_it() {
     let server = ScriptedServer::start().await;
     let ends = [
-        (1000, "", CloseReason::Finished),
         (1000, "superseded", CloseReason::Superseded),
         (1002, "", CloseReason::ProtocolBroken),
         (1007, "", CloseReason::ProtocolBroken),
@@ -302,7 +336,7 @@ async fn each_close_code_brings_the_listener_back_or_ends_it() {
         assert_eq!(next(&mut events).await, closed, "{code}");
     }
     server.nobody_comes().await;
-    for code in [1001, 1011, 1012, 1013, 3000, 4999] {
+    for code in [1000, 1001, 1011, 1012, 1013, 3000, 4999] {
         let (mut peer, listener, mut events) = listener(&server, quick()).await;
         peer.close(code, "").await;
         comes_back(&server, &listener, &mut events).await;

@@ -76,15 +76,16 @@ impl Machine {
             Part::Listener(_) => ping_after,
         };
         let pulse = Pulse::new(self.now, ping_after, &self.timing, &mut self.dice);
+        let since = if let Link::Up(up) = &self.link { up.since } else { self.now };
         self.link = Link::Up(Up {
             socket,
             framing: framing.unwrap_or(Framing::Json),
-            since: self.now,
+            since,
             pulse,
             in_flight: 0,
             may_be_superseded: false,
+            is_forgotten: false,
         });
-        self.lost_at = None;
     }
 
     pub(super) fn beat(&mut self, socket: SocketId) {
@@ -119,6 +120,9 @@ impl Machine {
             Origin::First if matches!(self.link, Link::Opening(_)) => {
                 self.attempt_failed(Failure::Closed(why));
             }
+            Origin::First if why == CloseReason::Finished && self.leaving.is_some() => {
+                self.finish(Closed::Left);
+            }
             Origin::First if why.comes_back() || self.superseded_itself(why) => {
                 self.lost(Failure::Closed(why));
             }
@@ -127,8 +131,11 @@ impl Machine {
     }
 
     /// Whether it was an attempt of our own that took this connection's place, and was lost.
+    /// Nobody else takes a listener's.
     fn superseded_itself(&self, why: CloseReason) -> bool {
-        why == CloseReason::Superseded && self.may_be_superseded()
+        let is_seat = matches!(self.part, Part::Listener(_));
+        let is_ours = self.may_be_superseded() || (is_seat && self.is_forgotten());
+        why == CloseReason::Superseded && is_ours
     }
 
     pub(super) fn failed(&mut self, socket: SocketId, failure: Failure) {
@@ -160,10 +167,11 @@ impl Machine {
 
     /// The connection that served is gone.
     pub(super) fn lost(&mut self, failure: Failure) {
+        // One that falls over again at once was no return.
         if let Link::Up(up) = &self.link
             && self.now >= up.since + self.timing.steady_after
         {
-            self.backoff = Backoff::default();
+            (self.backoff, self.lost_at) = (Backoff::default(), None);
         }
         self.lost_at.get_or_insert(self.now);
         self.tell_the_end_again();

@@ -7,7 +7,7 @@ use super::{Link, Machine, NORMAL, Part, Refresh, Stage};
 use crate::backoff::Backoff;
 use crate::close::CloseReason;
 use crate::effect::Effect;
-use crate::event::{Event, Resumed};
+use crate::event::{Closed, Event, Resumed};
 use crate::input::Failure;
 
 /// What a `connectionRefreshComplete` says.
@@ -71,6 +71,9 @@ impl Machine {
     /// first: when another program has taken the session up, the server closes this connection
     /// as superseded, and it would be wrong to take the session back.
     pub(super) fn record_lost(&mut self) {
+        if let Link::Up(up) = &mut self.link {
+            up.is_forgotten = true;
+        }
         if self.is_moving() {
             // Most likely the server has moved the member already, and its answer is on the way.
             return self.await_the_move();
@@ -91,6 +94,11 @@ impl Machine {
             }
             Part::Speaker(_) => {}
         }
+    }
+
+    /// Whether the server has no record of the connection that serves.
+    pub(super) fn is_forgotten(&self) -> bool {
+        matches!(&self.link, Link::Up(up) if up.is_forgotten)
     }
 
     /// The second socket has become a member: it serves from here on, and the first one goes.
@@ -141,7 +149,12 @@ impl Machine {
         let Some(refresh) = &mut self.refresh else { return };
         if is_final {
             refresh.stage = Stage::Refused;
-            self.deliver(Event::RefreshFailed { failure, retry_in: None });
+            self.deliver(Event::RefreshFailed { failure: failure.clone(), retry_in: None });
+            if failure.is_no_session() && self.is_forgotten() {
+                // The end will not be told on the first socket either.
+                let as_wished = self.leaving.is_some();
+                self.finish(if as_wished { Closed::Left } else { Closed::Failed(failure) });
+            }
             return;
         }
         let wait = refresh.backoff.after_failed_refresh(failure.retry_after(), &self.timing);

@@ -218,14 +218,18 @@ impl Machine {
     }
 
     fn end_when_all_is_said(&mut self) {
-        let (Part::Speaker(speaking), Link::Up(up)) = (&self.part, &self.link) else { return };
-        let is_silent = speaking.frames.is_drained() || !speaking.may_speak();
+        let (Part::Speaker(speaking), Link::Up(up)) = (&mut self.part, &self.link) else { return };
+        // What waits for the server's answer to a wish is still to be said.
+        let is_silent = speaking.frames.is_drained() || !speaking.wants_audio();
         let Some(leaving) = &mut self.leaving else { return };
         if leaving.answer_by.is_some() || !is_silent {
             return;
         }
         leaving.answer_by = Some(self.now + self.timing.end_limit);
         let (socket, reason) = (up.socket, leaving.reason.clone());
+        // What waited for a wish that was refused.
+        let forgotten = speaking.frames.forget_waiting();
+        self.tell_dropped(forgotten);
         self.send_text(socket, ClientMessage::EndSession { reason }.encode());
     }
 

@@ -198,7 +198,6 @@ fn a_lost_listener_comes_back_with_what_it_has() {
 #[test]
 fn each_close_code_has_its_consequence() {
     let ends = [
-        (Some(1000), "", CloseReason::Finished),
         (Some(1000), "superseded", CloseReason::Superseded),
         (Some(1002), "", CloseReason::ProtocolBroken),
         (Some(1007), "", CloseReason::ProtocolBroken),
@@ -211,7 +210,8 @@ fn each_close_code_has_its_consequence() {
         assert_eq!(bench.events(), [Event::Closed(Closed::ByServer(expected))], "{code:?}");
         assert!(bench.machine.is_done() && bench.machine.deadline().is_none());
     }
-    for code in [None, Some(1001), Some(1006), Some(1011), Some(1012), Some(1013), Some(4000)] {
+    let codes = [1000, 1001, 1006, 1011, 1012, 1013, 4000];
+    for code in codes.map(Some).into_iter().chain([None]) {
         let mut bench = Bench::listener();
         bench.closed(1, code, "slow consumer");
         assert!(matches!(bench.events()[..], [Event::Reconnecting { .. }]), "{code:?}");
@@ -298,6 +298,32 @@ fn waits_grow_while_nobody_answers_and_end_with_the_session() {
     }
     assert!((25_000..=30_000).contains(&longest), "{longest}");
     assert!((7_200_000..7_240_000).contains(&bench.now), "{}", bench.now);
+}
+
+#[test]
+fn a_server_that_answers_only_to_fall_over_is_not_stormed() {
+    let mut bench = Bench::listener();
+    let falls = |bench: &mut Bench, socket| {
+        bench.closed(socket, Some(1011), "");
+        let events = bench.events();
+        let [Event::Reconnecting { retry_in, .. }] = events[..] else { panic!("{events:?}") };
+        bench.pass(retry_in.0);
+        bench.take();
+        bench.listener_back(socket + 1, "es");
+        bench.take();
+        retry_in
+    };
+    let waits: Vec<_> = (1..=40).map(|socket| falls(&mut bench, socket)).collect();
+    assert!(waits[0] <= Millis(1_000));
+    assert!(waits.iter().any(|wait| *wait > Millis(20_000)), "{waits:?}");
+    // One that serves for a while is a good one again.
+    bench.pass_alive(2_000);
+    assert!(falls(&mut bench, 41) <= Millis(1_000));
+    bench.pass_alive(60_000);
+    bench.told_to_refresh(42);
+    bench.listener_back(43, "es");
+    bench.take();
+    assert!(falls(&mut bench, 43) <= Millis(1_000), "what was before the refresh is long ago");
 }
 
 #[test]
@@ -416,6 +442,56 @@ fn a_listener_whose_record_is_gone_takes_a_new_connection() {
     assert_eq!(bench.opens(), [(2, back(None, Some(0)))]);
     bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
     assert_eq!(bench.take(), [], "once is enough");
+}
+
+#[test]
+fn a_listener_whose_record_is_gone_is_not_superseded_while_it_waits_for_a_place() {
+    let mut bench = Bench::listener();
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    bench.opened(2);
+    let wait = json!({ "operation": "joinSession", "retryAfter": 90 });
+    bench.refused(2, "RATE_LIMIT_EXCEEDED", wait);
+    bench.take();
+    // It is the next heartbeat that is answered so, and tells nothing new.
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    assert_eq!(bench.take(), [], "the server asked for the wait");
+    bench.closed(1, Some(1000), "superseded");
+    let events = bench.events();
+    assert!(matches!(events[..], [Event::Reconnecting { .. }]), "{events:?}");
+    bench.pass(1_000);
+    assert_eq!(bench.opens().len(), 1);
+}
+
+#[test]
+fn without_a_record_and_without_a_session_there_is_nothing_to_wait_for() {
+    let over = |mut bench: Bench, second: u64| {
+        bench.opened(second);
+        bench.take();
+        bench.refused(second, "SESSION_NOT_FOUND", json!({ "sessionId": ID }));
+        let effects = bench.take();
+        let [
+            Effect::Abort { .. },
+            Effect::Deliver(Event::RefreshFailed { retry_in: None, .. }),
+            Effect::Close { socket: SocketId(1), .. },
+            Effect::Deliver(Event::Closed(Closed::Failed(Failure::Refused(refused)))),
+        ] = &effects[..]
+        else {
+            panic!("{effects:?}")
+        };
+        assert_eq!(refused.status, 404);
+    };
+    let mut bench = Bench::listener();
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    over(bench, 2);
+    // In whichever order the two are learnt.
+    let mut bench = Bench::listener();
+    bench.told_to_refresh(1);
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    over(bench, 2);
+    let mut bench = Bench::speaker();
+    bench.refused(1, "CONNECTION_NOT_FOUND", json!({}));
+    bench.pass_alive(31_000);
+    over(bench, 2);
 }
 
 #[test]

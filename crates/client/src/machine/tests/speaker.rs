@@ -233,6 +233,91 @@ fn the_end_comes_after_what_was_said() {
     assert_eq!(effects.last(), Some(&Effect::Deliver(Event::Closed(Closed::Left))));
 }
 
+/// One that was paused, goes on, says its last word and ends, all before the server answers.
+fn last_word(mut bench: Bench, socket: u64) -> Bench {
+    control(&mut bench, Control::Resume);
+    bench.say(7);
+    bench.command(Command::End { reason: None });
+    assert_eq!(bench.spoken(), [], "the server would not take it on {socket}");
+    bench
+}
+
+fn state_is(bench: &mut Bench, state: serde_json::Value) {
+    let message = json!({
+        "type": "broadcastState", "sessionId": ID, "broadcastState": state, "timestamp": 1,
+    });
+    bench.text(1, &message);
+}
+
+#[test]
+fn the_end_waits_for_the_answer_that_lets_the_last_word_go() {
+    let paused = || {
+        let mut bench = Bench::speaker();
+        control(&mut bench, Control::Pause);
+        state_is(&mut bench, state(true, false));
+        bench.take();
+        bench
+    };
+    let end = json!({ "action": "endSession" });
+    let mut bench = last_word(paused(), 1);
+    state_is(&mut bench, live());
+    let effects = bench.effects.clone();
+    let [.., Effect::Audio { .. }, Effect::Text { .. }] = &effects[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!(bench.sent(), [(1, end.clone())]);
+    // A refusal leaves nothing to wait for.
+    let mut bench = last_word(paused(), 1);
+    bench.refused(1, "RATE_LIMIT_EXCEEDED", json!({ "operation": "control", "retryAfter": 1 }));
+    assert!(bench.effects.contains(&Effect::Deliver(Event::Dropped { frames: 1 })));
+    assert_eq!(bench.sent(), [(1, end.clone())]);
+    // An answer that never comes is not awaited for longer than a last word may take.
+    let mut bench = last_word(paused(), 1);
+    bench.pass_alive(29_999);
+    assert!(!bench.machine.is_done());
+    bench.pass_alive(1);
+    assert_eq!(bench.events().last(), Some(&Event::Closed(Closed::Left)));
+    // The wish may be older than the connection.
+    let mut bench = paused();
+    bench.closed(1, None, "");
+    let mut bench = last_word(bench, 2);
+    bench.pass(1_000);
+    bench.take();
+    bench.speaker_back(2, None, &state(true, false));
+    let resume = json!({ "action": "controlSession", "command": "resume" });
+    assert_eq!(bench.sent(), [(2, resume)], "and no end yet");
+    // What is paused by wish has nothing more to say.
+    let mut bench = paused();
+    bench.command(Command::End { reason: None });
+    assert_eq!(bench.sent(), [(1, end)]);
+}
+
+#[test]
+fn who_leaves_does_not_come_back_when_it_is_closed() {
+    let mut bench = Bench::speaker();
+    bench.command(Command::End { reason: None });
+    bench.take();
+    bench.closed(1, Some(1000), "");
+    assert_eq!(bench.events(), [Event::Closed(Closed::Left)]);
+}
+
+#[test]
+fn an_end_that_comes_with_the_last_moment_is_told_once() {
+    let mut bench = Bench::speaker();
+    bench.command(Command::End { reason: None });
+    bench.take();
+    bench.now = 10_000;
+    let ended = json!({
+        "type": "sessionEnded", "sessionId": ID, "message": "bye", "reason": "speakerEnded",
+        "timestamp": 1,
+    });
+    bench.text(1, &ended);
+    let events = bench.events();
+    let [Event::Ended { .. }, Event::Closed(Closed::Ended)] = &events[..] else {
+        panic!("{events:?}")
+    };
+}
+
 #[test]
 fn an_end_that_may_not_have_arrived_is_told_again() {
     let mut bench = Bench::speaker();
