@@ -5,6 +5,7 @@ const HEADER = 16;            // bytes before the payload of a frame
 const AHEAD = 0.2;            // seconds of sound kept in hand against jitter
 const MOST_AHEAD = 1.5;       // more than this after a replay is skipped: live is live
 const CONNECT_LIMIT = 10_000; // ms for a connection to be answered
+const STEADY = 2_000;         // ms; a server that fell over sooner than that was not back
 const HEARTBEAT = 30_000;     // ms; a server that says nothing for twice as long is gone
 
 const byId = (id) => document.getElementById(id);
@@ -113,6 +114,7 @@ class Listening {
   #captured = 0n;
   #turn = null;     // the newest word on the broadcast
   #failures = 0;
+  #servedAt = 0;
   #timer = 0;
   #isJoined = false;
   #heardAt = 0;
@@ -151,7 +153,7 @@ class Listening {
     const socket = new WebSocket(url, ['ambo.v1']);
     socket.binaryType = 'arraybuffer';
     socket.onmessage = ({ data }) => this.#heard(socket, data);
-    socket.onclose = ({ code, reason }) => this.#closed(socket, code, reason);
+    socket.onclose = () => this.#closed(socket);
     setTimeout(() => socket.isAnswered || socket.close(), CONNECT_LIMIT);
     return socket;
   }
@@ -184,6 +186,7 @@ class Listening {
     sessionMuted: (turn) => this.#turned(turn),
     sessionResumed: (turn) => this.#turned(turn),
     sessionUnmuted: (turn) => this.#turned(turn),
+    broadcastState: (turn) => this.#turned(turn),
     sessionEnded: ({ message }) => this.stop('The session is over.', message),
     error: ({ code, message }, socket) => {
       const mayPass = /^(RATE_LIMIT|INTERNAL|SESSION_FULL|SERVICE)/.test(code);
@@ -203,10 +206,17 @@ class Listening {
     else show(isMuted ? 'The microphone is closed.' : 'Listening.', message);
   }
 
+  // Who was away when the broadcast went on has missed the word for it, but not the sound.
+  #sounds() {
+    const state = this.#turn?.broadcastState;
+    if (!state?.isPaused && !state?.isMuted) return;
+    this.#turned({ broadcastState: { ...state, isPaused: false, isMuted: false } });
+  }
+
   // The server has answered on this socket: it serves from now on.
   #serves(socket) {
     socket.isAnswered = true;
-    this.#failures = 0;
+    this.#servedAt = performance.now();
     if (socket !== this.#second) return;
     this.#socket?.close(1000);
     [this.#socket, this.#second] = [socket, null];
@@ -229,6 +239,7 @@ class Listening {
     this.#last = { language, sequence };
     if (micros > this.#captured) this.#captured = micros;
     this.frames += 1;
+    this.#sounds();
     return this.player.play(payload, micros);
   }
 
@@ -238,14 +249,13 @@ class Listening {
     else this.#socket.send('{"action":"heartbeat"}');
   }
 
-  #closed(socket, code, reason) {
-    const isOver = code === 1000 && reason !== 'superseded';
+  // No code says that the session is over: sessionEnded does, or the refusal to come back.
+  #closed(socket) {
     if (socket === this.#second) {
       this.#second = null;
       this.#later(() => { if (this.#token) this.#second ??= this.#open(); });
     } else if (socket === this.#socket) {
-      if (socket.isAnswered && isOver) this.stop('The server has closed the connection.');
-      else if (!this.#isJoined) this.stop('The server cannot be reached. Please try again.');
+      if (!this.#isJoined) this.stop('The server cannot be reached. Please try again.');
       else this.#lost(socket);
     }
   }
@@ -254,6 +264,7 @@ class Listening {
     socket.onclose = null;
     socket.close();
     [this.#socket, this.#second] = [this.#second, null];
+    if (performance.now() - this.#servedAt > STEADY) this.#failures = 0;
     show('The connection is lost; trying again …');
     if (!this.#socket) this.#later(() => { this.#socket ??= this.#open(); });
   }
