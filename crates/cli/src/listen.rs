@@ -184,6 +184,9 @@ fn turn(event: &Event) -> Option<String> {
         Event::Resumed(turn) => ("The speaker goes on", turn),
         Event::Muted(turn) => ("The microphone is closed", turn),
         Event::Unmuted(turn) => ("The microphone is open", turn),
+        Event::State(state) if state.is_paused => return Some("The speaker has paused.".into()),
+        Event::State(state) if state.is_muted => return Some("The microphone is closed.".into()),
+        Event::State(_) => return Some("The speaker goes on.".into()),
         _ => return None,
     };
     Some(match &turn.message {
@@ -208,7 +211,22 @@ fn meter(level: f64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ambo_client::State;
+
     use super::*;
+
+    #[test]
+    fn what_the_broadcast_has_become_is_shown() {
+        for (is_paused, is_muted, expected) in [
+            (true, false, "The speaker has paused."),
+            (true, true, "The speaker has paused."),
+            (false, true, "The microphone is closed."),
+            (false, false, "The speaker goes on."),
+        ] {
+            let state = State { is_paused, is_muted, last_state_change: 1 };
+            assert_eq!(turn(&Event::State(state)).as_deref(), Some(expected));
+        }
+    }
 
     #[test]
     fn the_meter_goes_from_silence_to_full_scale() {

@@ -51,7 +51,6 @@ async fn main() -> anyhow::Result<()> {
     // Tokens::ask takes a function instead, which is called at each connect.
     let speaking = SpeakerOptions::new(Tokens::fixed(options.token), language);
     let (speaker, events) = Speaker::connect(&Server::parse(&options.server)?, speaking).await?;
-    println!("{}", speaker.session_id());
     let listeners = Arc::new(AtomicU32::new(0));
     let told = tokio::spawn(tell(events, Arc::clone(&listeners)));
 
@@ -59,13 +58,19 @@ async fn main() -> anyhow::Result<()> {
     let (rate, channels) = (spec.sample_rate, spec.channels);
     let format = serde_json::json!({ "codec": "pcm_s16le", "rate": rate, "channels": channels });
     speaker.configure(format.to_string()).await?;
-    while listeners.load(Ordering::Relaxed) < options.wait_for {
-        speaker.status().await?;
-        sleep(Duration::from_millis(500)).await;
-    }
+    let talk = async {
+        println!("{}", speaker.session_id());
+        while listeners.load(Ordering::Relaxed) < options.wait_for {
+            speaker.status().await?;
+            sleep(Duration::from_millis(500)).await;
+        }
+        speak(&speaker, &samples, per_frame, &listeners).await
+    };
+    // In this order Ctrl-C is heeded from the first line on.
     tokio::select! {
-        spoken = speak(&speaker, &samples, per_frame, &listeners) => spoken?,
+        biased;
         _ = tokio::signal::ctrl_c() => {}
+        spoken = talk => spoken?,
     }
     // Sends what is still to be sent, and ends the session.
     speaker.end(None).await?;
