@@ -130,6 +130,12 @@ impl Hub {
         self.find(session).map(|session| session.relay(frame, self.shards[0].now()))
     }
 
+    /// Notes that the floor has come this far on other nodes: what is published next comes after
+    /// it, though nothing of it was heard here.
+    pub fn advance(&self, session: &SessionId, sequence: u32) -> Result<(), NotOpen> {
+        self.find(session).map(|session| session.advance(sequence))
+    }
+
     /// Gives an outlet a seat, in place of one it may have. It gets, in this order and without a
     /// gap: the greeting, made from the number of frames replayed; the codec configuration, if
     /// it has not had it; what it has missed; all that is published from here on.

@@ -168,6 +168,13 @@ impl Session {
         self.state.lock().feed().last
     }
 
+    /// Notes how far the floor has come elsewhere, where that is further than was heard here.
+    pub fn advance(&self, sequence: u32) {
+        let mut state = self.state.lock();
+        let last = &mut state.feed().last;
+        *last = (*last).max(Some(sequence));
+    }
+
     /// Seats of each language, the floor's first, others as they came.
     pub fn languages(&self) -> Vec<(Language, usize)> {
         let state = self.state.lock();

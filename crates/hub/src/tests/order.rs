@@ -45,6 +45,27 @@ fn one_who_comes_back_gets_what_it_missed_and_is_told_how_much() {
 }
 
 #[test]
+fn a_talk_goes_on_from_where_it_came_elsewhere() {
+    let mut world = World::new(|_| {});
+    let listener = world.seated(ALL);
+    let voice = world.hub.voice(&session()).unwrap();
+    for (elsewhere, given, published) in [
+        (500, Some(1), Published::Duplicate),
+        (500, None, Published::Sent(501)),
+        // What is known here is further than that.
+        (400, Some(401), Published::Duplicate),
+        (501, Some(502), Published::Sent(502)),
+    ] {
+        world.hub.advance(&session(), elsewhere).unwrap();
+        let frame = Frame { sequence: given, ..audio(0) };
+        assert_eq!(world.hub.publish(&voice, frame), published, "{given:?} after {elsewhere}");
+    }
+    assert_eq!(world.hub.last_sequence(&session()), Some(502));
+    world.settle();
+    assert_eq!(listener.pipe.written(), "g0;a501;a502;");
+}
+
+#[test]
 fn a_configuration_that_has_left_the_history_is_sent_first() {
     let mut world = World::new(|_| {});
     let voice = world.hub.voice(&session()).unwrap();

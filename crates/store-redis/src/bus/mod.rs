@@ -38,9 +38,6 @@ use writer::Writer;
 /// When trying again makes sense after the bus itself gave up.
 const RETRY_AFTER: Millis = Millis::from_secs(1);
 
-/// How long following a topic may take; a connection that broke is made anew within that.
-const FOLLOW_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What a session was told: enough for a node that was away for minutes. Who begins to follow
 /// later needs the last seconds only, and has the rest from the store.
 const NOTICES: Keep = Keep { entries: 200, ttl: Duration::from_secs(3 * 60 * 60) };
@@ -48,8 +45,12 @@ const NOTICES: Keep = Keep { entries: 200, ttl: Duration::from_secs(3 * 60 * 60)
 /// What a node was told: more, since all its connections share it.
 const INBOX: Keep = Keep { entries: 1_000, ttl: Duration::from_secs(60 * 60) };
 
-/// The last word to decoders: as long as the longest talk, in which it may be said once.
-const CONFIGURATION: Keep = Keep { entries: 1, ttl: Duration::from_secs(48 * 60 * 60) };
+/// The longest talk. In one it may be said once what decoders must know, and it may be silent for
+/// long before it goes on where it was.
+const LONGEST_TALK: Duration = Duration::from_secs(48 * 60 * 60);
+
+/// The last word to decoders.
+const CONFIGURATION: Keep = Keep { entries: 1, ttl: LONGEST_TALK };
 
 /// How a bus behaves.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct BusSettings {
     pub history_span: Duration,
     /// Most audio that a new follower of a channel gets, in bytes.
     pub history_bytes: usize,
+    /// How long following a topic may take; a connection that broke is made anew within that.
+    pub follow_patience: Duration,
     /// How long publishing a notice is tried.
     pub notice_patience: Duration,
     /// Most that waits to be published, in bytes; past that, the oldest audio is dropped.
@@ -71,6 +74,7 @@ impl Default for BusSettings {
         Self {
             history_span: Duration::from_secs(10),
             history_bytes: 4 << 20,
+            follow_patience: Duration::from_secs(5),
             notice_patience: Duration::from_secs(30),
             outgoing_bytes: 16 << 20,
             receiver_entries: 4_096,
@@ -89,6 +93,7 @@ struct Inner {
     counters: Arc<BusCounters>,
     outgoing: Arc<Outgoing>,
     orders: mpsc::UnboundedSender<Order>,
+    follow_patience: Duration,
 }
 
 impl Bus {
@@ -104,7 +109,9 @@ impl Bus {
         tokio::spawn(writer.run());
         let reader = Reader::new(engine.clone(), &settings, Arc::clone(&counters), heard);
         tokio::spawn(reader.run(taken));
-        (Self(Arc::new(Inner { engine, backlogs, counters, outgoing, orders })), receiver)
+        let follow_patience = settings.follow_patience;
+        let inner = Inner { engine, backlogs, counters, outgoing, orders, follow_patience };
+        (Self(Arc::new(inner)), receiver)
     }
 
     /// Follows a topic. What is kept and asked for comes back at once; everything after it comes
@@ -118,7 +125,7 @@ impl Bus {
         let (answer, answered) = oneshot::channel();
         self.0.orders.send(Order::Follow { topic, since, answer }).map_err(|_| gone())?;
         // When this gives up, the answer has no taker, and the reader forgets the topic.
-        match tokio::time::timeout(FOLLOW_PATIENCE, answered).await {
+        match tokio::time::timeout(self.0.follow_patience, answered).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(gone()),
             Err(_) => {
@@ -200,9 +207,17 @@ impl Bus {
         self.0.engine.run(redis::cmd("UNLINK").arg(keys).take()).await
     }
 
-    /// The place of a topic's newest entry, if it has any.
+    /// The place of a topic's newest entry, if it has any. Of audio it is known for as long as a
+    /// talk may last, though the entry is not kept so long.
     pub async fn last(&self, topic: &Topic) -> Result<Option<EntryId>, StoreFault> {
-        reading::last(&self.0.engine, &topic.key(&self.0.engine)).await
+        let engine = &self.0.engine;
+        let [stream, publishers] = topic.keys(engine);
+        match topic {
+            Topic::Audio { .. } => reading::last_sequence(engine, &publishers).await,
+            Topic::Configuration { .. } | Topic::Session(_) | Topic::Node(_) => {
+                reading::last(engine, &stream).await
+            }
+        }
     }
 
     /// What it has counted.

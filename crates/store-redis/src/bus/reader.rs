@@ -138,7 +138,12 @@ impl Reader {
                         keys.iter().for_each(|key| self.followings.doubt(key));
                     }
                     Told::Broken(error) => {
-                        warn!(?error, "the bus's connection is made anew");
+                        warn!(
+                            component = "bus",
+                            operation = "hear",
+                            ?error,
+                            "the bus's connection is made anew"
+                        );
                         // An engine that refuses something refuses it again at once.
                         if error.is_some_and(|error| error.code().is_some()) {
                             tokio::time::sleep(PAUSE).await;
@@ -195,7 +200,12 @@ impl Reader {
     fn hear(&mut self, message: &Msg) {
         let key = message.get_channel_name();
         let Some((before, id, payload)) = parse(message.get_payload_bytes()) else {
-            warn!(channel = key, "a message on the bus is none of its own");
+            warn!(
+                component = "bus",
+                operation = "hear",
+                channel = key,
+                "a message on the bus is none of its own"
+            );
             return;
         };
         let Ok(room) = self.heard.try_reserve() else {
@@ -241,7 +251,12 @@ impl Reader {
                 return;
             }
             Err(fault) => {
-                debug!(%fault, source = %fault.source, "a stream could not be read");
+                debug!(
+                    component = "bus",
+                    operation = "read",
+                    error = %format_args!("{fault}: {}", fault.source),
+                    "a stream could not be read"
+                );
                 self.followings.retry(&task)
             }
         };
@@ -271,7 +286,12 @@ async fn connect(engine: &Engine) -> Subscriber {
     loop {
         match engine.pubsub().await {
             Ok(connection) => return Subscriber::new(connection),
-            Err(fault) => debug!(%fault, source = %fault.source, "the bus is not connected"),
+            Err(fault) => debug!(
+                component = "bus",
+                operation = "connect",
+                error = %format_args!("{fault}: {}", fault.source),
+                "the bus is not connected"
+            ),
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -88,6 +88,17 @@ pub(super) async fn last(engine: &Engine, key: &str) -> Result<Option<EntryId>, 
     EntryId::parse(&id).ok_or_else(no_id).map(Some)
 }
 
+/// The place of the last frame of a channel, by what the script notes of it.
+pub(super) async fn last_sequence(
+    engine: &Engine,
+    noted: &str,
+) -> Result<Option<EntryId>, StoreFault> {
+    let mut command = redis::cmd("GET");
+    command.arg(noted);
+    let last: Option<u32> = engine.run(command).await?;
+    Ok(last.map(EntryId::of_sequence))
+}
+
 /// The scripts write `after` first and the payload last.
 fn kept((id, mut fields): (Vec<u8>, Vec<Vec<u8>>)) -> Result<Kept, StoreFault> {
     let id = EntryId::parse(&id).ok_or_else(no_id)?;

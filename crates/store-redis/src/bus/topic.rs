@@ -45,7 +45,7 @@ impl Topic {
         }
     }
 
-    /// Every key of a stream of notices.
+    /// Every key: its stream, and what is known of those who publish to it.
     pub(crate) fn keys(&self, engine: &Engine) -> [String; 2] {
         let stream = self.key(engine);
         let publishers = publishers(&stream);
@@ -63,7 +63,7 @@ impl Topic {
     }
 }
 
-/// The key of what is known of those who publish to a stream.
+/// The key of how far those who publish to a stream have come.
 pub(super) fn publishers(stream: &str) -> String {
     format!("{stream}:by")
 }

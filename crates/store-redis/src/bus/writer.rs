@@ -11,7 +11,7 @@ use redis::{Cmd, RedisResult};
 
 use super::outgoing::{Batch, Kind, Outgoing, Post};
 use super::topic::{EntryId, publishers};
-use super::{BusCounters, BusSettings, RETRY_AFTER};
+use super::{BusCounters, BusSettings, LONGEST_TALK, RETRY_AFTER};
 use crate::engine::{By, Engine, Script};
 use crate::fault;
 
@@ -114,13 +114,13 @@ impl Writer {
     fn call(&self, post: &Post, before: Option<u64>, by: By) -> Cmd {
         let (place, payload) = (post.place(), &*post.payload);
         let ttl = |span: Duration| span.as_millis() as u64;
+        let keys = [post.stream.clone(), publishers(&post.stream)];
         match &post.kind {
             Kind::Audio(_) => {
-                let args = (place, payload, AUDIO_ENTRIES, ttl(AUDIO_TTL), before);
-                self.audio.call(std::slice::from_ref(&post.stream), args, by)
+                let ttls = (ttl(AUDIO_TTL), ttl(LONGEST_TALK));
+                self.audio.call(&keys, (place, payload, AUDIO_ENTRIES, ttls, before), by)
             }
             Kind::Notice { keep, .. } => {
-                let keys = [post.stream.clone(), publishers(&post.stream)];
                 let args = (payload, keep.entries, ttl(keep.ttl), &*self.name, place, before);
                 self.notice.call(&keys, args, by)
             }

@@ -1,10 +1,10 @@
 //! Order, exactly once, and nothing missing, for each follower.
 
-use ambo_store_redis::{BusSettings, Entry, Since, Topic};
+use ambo_store_redis::{Entry, EntryId, Since, Topic};
 use ambo_testkit::redis::RedisServer;
 use bytes::Bytes;
 
-use crate::support::{Node, PATIENCE, channel, inbox, notices, number, until, within};
+use crate::support::{Node, channel, inbox, key, notices, number, until, within};
 
 /// Frames of each channel.
 const FRAMES: u32 = 300;
@@ -15,12 +15,7 @@ const NOTICES: u32 = 60;
 
 /// Three nodes publish to all kinds of topics at once; each hears all of it.
 pub async fn all_hear_all(url: &str) {
-    // Nor are frames to grow old on it.
-    let patient = BusSettings { history_span: PATIENCE, ..BusSettings::default() };
-    let mut nodes = Vec::new();
-    for _ in 0..3 {
-        nodes.push(Node::with(url, patient.clone()).await);
-    }
+    let mut nodes = [Node::at(url).await, Node::at(url).await, Node::at(url).await];
     let channels: Vec<_> = (0..3).map(channel).collect();
     let shared = [notices(0), notices(1), inbox(7)];
     for node in &nodes {
@@ -100,13 +95,42 @@ async fn a_sequence_is_taken_once() {
         nodes[0].say(&topic, sequence, Bytes::from(sequence.to_string()));
     }
     assert_eq!(nodes[1].hear_until(u32::MAX).await, [0, 5, 6, 7, u32::MAX]);
+    nodes[0].flush().await;
+    // What was taken without an answer is sent again, and refused.
     let counters = nodes[0].bus.counters();
-    until("the count", async || counters.published.total() == 5).await;
-    assert_eq!(counters.refused.total(), 2);
+    assert_eq!(counters.published.total() + counters.refused.total(), 7);
+    assert!(counters.refused.total() >= 2, "{counters:?}");
     assert_eq!(nodes[1].bus.counters().heard.total(), 5);
     // Another node's frame is held against the same stream.
     nodes[1].say(&topic, 9, Bytes::from_static(b"9"));
     until("the refusal", async || nodes[1].bus.counters().refused.total() == 1).await;
+}
+
+/// Streams of audio live for a minute; a talk may be silent for hours, and then begun at again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_talk_goes_on_after_its_stream_is_gone() {
+    let server = RedisServer::start().await;
+    let (first, second) = (Node::at(&server.url()).await, Node::at(&server.url()).await);
+    let mut listener = Node::at(&server.url()).await;
+    let topic = channel(0);
+    assert_eq!(second.last(&topic).await, None);
+    listener.follow(&topic, Since::Now).await;
+    first.speak(&topic, 0..=500, 0).await;
+    listener.hear_until(500).await;
+    server.run::<()>(&["UNLINK", &key(&topic)]).await;
+    assert_eq!(second.follow(&topic, Since::Kept).await, []);
+    assert_eq!(second.last(&topic).await, Some(EntryId::of_sequence(500)));
+    for sequence in [1, 500, 501, 502] {
+        second.say(&topic, sequence, Bytes::from(sequence.to_string()));
+    }
+    assert_eq!(listener.hear_until(502).await, [501, 502]);
+    second.flush().await;
+    assert!(second.bus.counters().refused.total() >= 2);
+    assert_eq!(listener.bus.counters().lost.total(), 0);
+    assert_eq!(second.last(&topic).await, Some(EntryId::of_sequence(502)));
+    // Who clears it means a new talk.
+    second.bus.clear(std::slice::from_ref(&topic)).await.unwrap();
+    assert_eq!(second.last(&topic).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

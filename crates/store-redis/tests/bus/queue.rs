@@ -4,19 +4,19 @@ use ambo_store_redis::{BusSettings, Since};
 use ambo_testkit::redis::RedisServer;
 use bytes::Bytes;
 
-use crate::support::{Node, channel, notices, number, until, within};
+use crate::support::{Node, channel, notices, number, patient, until, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_receiver_finds_the_rest_in_the_streams() {
     let server = RedisServer::start().await;
-    let settings = BusSettings { receiver_entries: 16, ..BusSettings::default() };
+    let settings = BusSettings { receiver_entries: 16, ..patient() };
     let (speaker, mut node) =
         (Node::at(&server.url()).await, Node::with(&server.url(), settings).await);
     for topic in [channel(0), channel(1)] {
         node.follow(&topic, Since::Now).await;
         speaker.speak(&topic, 1..=900, 0).await;
     }
-    until("the talk", async || speaker.bus.counters().published.total() == 1_800).await;
+    speaker.flush().await;
     let mut heard = [Vec::new(), Vec::new()];
     for _ in 0..1_800 {
         let entry = node.next().await;
@@ -31,12 +31,12 @@ async fn a_slow_receiver_finds_the_rest_in_the_streams() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_receiver_slower_than_its_streams_goes_on_with_what_is_kept() {
     let server = RedisServer::start().await;
-    let settings = BusSettings { receiver_entries: 16, ..BusSettings::default() };
+    let settings = BusSettings { receiver_entries: 16, ..patient() };
     let (speaker, mut node) =
         (Node::at(&server.url()).await, Node::with(&server.url(), settings).await);
     node.follow(&channel(0), Since::Now).await;
     speaker.speak(&channel(0), 1..=5_000, 0).await;
-    until("the talk", async || speaker.bus.counters().published.total() == 5_000).await;
+    speaker.flush().await;
     let heard = node.hear_until(5_000).await;
     assert!(heard.len() >= 1_000, "{} heard", heard.len());
     let holes = heard.windows(2).filter(|two| two[0] + 1 != two[1]).count() as u64;
@@ -47,7 +47,7 @@ async fn a_receiver_slower_than_its_streams_goes_on_with_what_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_speaker_holds_no_more_than_its_queue() {
     let mut server = RedisServer::start().await;
-    let settings = BusSettings { outgoing_bytes: 100_000, ..BusSettings::default() };
+    let settings = BusSettings { outgoing_bytes: 100_000, ..patient() };
     let (speaker, mut node) =
         (Node::with(&server.url(), settings).await, Node::at(&server.url()).await);
     node.follow(&channel(0), Since::Now).await;

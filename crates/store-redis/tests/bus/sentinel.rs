@@ -1,10 +1,10 @@
 //! The bus while its master dies and a replica takes its place.
 
-use ambo_store_redis::{BusSettings, Since, Topic};
+use ambo_store_redis::{Since, Topic};
 use ambo_testkit::redis::RedisSentinel;
 use bytes::Bytes;
 
-use crate::support::{Node, PATIENCE, channel, notices, number, within};
+use crate::support::{Node, channel, notices, number, within};
 
 /// The last frame that was said before the master dies.
 const SAID: u32 = 200;
@@ -12,10 +12,7 @@ const SAID: u32 = 200;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_talk_goes_on_at_the_next_master() {
     let mut watched = RedisSentinel::start().await;
-    // A failover takes as long as Sentinels take; frames are not to grow old meanwhile.
-    let patient = BusSettings { history_span: PATIENCE, ..BusSettings::default() };
-    let speaker = Node::with(&watched.url(), patient.clone()).await;
-    let mut node = Node::with(&watched.url(), patient).await;
+    let (speaker, mut node) = (Node::at(&watched.url()).await, Node::at(&watched.url()).await);
     let (talk, told) = (channel(0), notices(0));
     node.follow(&talk, Since::Now).await;
     node.follow(&told, Since::Now).await;

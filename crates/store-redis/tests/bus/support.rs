@@ -14,6 +14,11 @@ use tokio::time::MissedTickBehavior;
 /// Nothing here takes so long, unless it never happens.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Nothing grows old, and nothing is given up, on a machine that has much else to do.
+pub fn patient() -> BusSettings {
+    BusSettings { history_span: PATIENCE, follow_patience: PATIENCE, ..BusSettings::default() }
+}
+
 /// One end of the bus.
 pub struct Node {
     pub bus: Bus,
@@ -22,7 +27,7 @@ pub struct Node {
 
 impl Node {
     pub async fn at(url: &str) -> Self {
-        Self::with(url, BusSettings::default()).await
+        Self::with(url, patient()).await
     }
 
     pub async fn with(url: &str, settings: BusSettings) -> Self {
@@ -43,6 +48,11 @@ impl Node {
 
     pub async fn follow(&self, topic: &Topic, since: Since) -> Vec<Entry> {
         self.bus.follow(topic.clone(), since).await.unwrap()
+    }
+
+    /// Waits until all that was published is written.
+    pub async fn flush(&self) {
+        self.bus.flush(PATIENCE).await;
     }
 
     /// The place of a topic's newest entry; a busy machine may need more than one call to tell.
