@@ -84,12 +84,9 @@ impl Cluster {
             kept.iter().for_each(|entry| self.take_kept(&entry.payload));
         }
         match part {
-            _ if heard.audio => {}
-            Part::Speaker => {
-                let [audio, configuration] = audio::topics(session, floor);
-                let kept = self.bus.kept(&audio).await?;
-                self.feed(session, &configuration, &kept).await?;
-            }
+            // Where audio is heard, too: some of it may be on its way.
+            Part::Speaker => self.catch_up(session, floor, part).await?,
+            Part::Listener if heard.audio => {}
             Part::Listener => {
                 self.listen(session, &followed).await?;
                 heard.audio = true;
@@ -105,7 +102,7 @@ impl Cluster {
     /// Hears audio, beginning with the last seconds; what comes meanwhile waits behind those.
     async fn listen(&self, session: &SessionId, followed: &Followed) -> Result<(), StoreFault> {
         *followed.early.lock() = Some(Vec::new());
-        let begun = self.begin_audio(session, followed.floor).await;
+        let begun = self.catch_up(session, followed.floor, Part::Listener).await;
         let mut early = followed.early.lock();
         for payload in early.take().into_iter().flatten() {
             audio::relay(&self.local.hub, session, &payload);
@@ -113,10 +110,27 @@ impl Cluster {
         begun
     }
 
-    async fn begin_audio(&self, session: &SessionId, floor: Language) -> Result<(), StoreFault> {
+    /// Brings the hub to where the audio is: the last seconds, if any, and their place. A listener
+    /// hears what comes after them, too.
+    async fn catch_up(
+        &self,
+        session: &SessionId,
+        floor: Language,
+        part: Part,
+    ) -> Result<(), StoreFault> {
         let [audio, configuration] = audio::topics(session, floor);
-        let kept = self.bus.follow(audio, Since::Kept).await?;
-        self.feed(session, &configuration, &kept).await
+        // First, so that all up to there is among what is kept, or older than that.
+        let last = self.bus.last(&audio).await?;
+        let kept = match part {
+            Part::Speaker => self.bus.kept(&audio).await?,
+            Part::Listener => self.bus.follow(audio, Since::Kept).await?,
+        };
+        self.feed(session, &configuration, &kept).await?;
+        if let Some(sequence) = last.and_then(|id| u32::try_from(id.0).ok()) {
+            // After a silence nothing else tells. A session nobody here is in needs no telling.
+            let _ = self.local.hub.advance(session, sequence);
+        }
+        Ok(())
     }
 
     /// Takes a frame of another node: at once, or behind those that are being fetched.

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ambo_server::{Settings, logging};
+use ambo_testkit::redis::RedisServer;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
@@ -13,6 +14,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::harness::{Peer, World, frame};
 use crate::support::faulty::{CAUSE, Mishap, Mishaps};
 use crate::support::issuer::{AUDIENCE, Issuer, Signer};
+use crate::support::store_on;
 
 /// All that this process logs, at the most talkative level.
 #[derive(Clone, Default)]
@@ -310,6 +312,26 @@ async fn a_whole_conversation_leaves_no_secret_in_the_log() {
         lines.iter().filter(|line| line.contains(CAUSE)).count()
     };
     assert!(with_cause("open") >= 1, "{lines:#?}");
+}
+
+#[tokio::test]
+async fn what_goes_wrong_between_nodes_is_logged_in_the_same_form() {
+    let log = &*LOG;
+    let engine = RedisServer::start().await;
+    let world = World::start(|settings| settings.store = store_on(&engine)).await;
+    let speaking = world.speak().await;
+    let _listener = world.listen(&speaking.session, "es").await;
+    let channel = format!("ambo:{{{}}}:audio:en", speaking.session);
+    for (command, message) in [
+        (&["PUBLISH", &channel, "of nobody"][..], "a message on the bus is none of its own"),
+        (&["CLIENT", "KILL", "TYPE", "pubsub"], "the bus's connection is made anew"),
+    ] {
+        engine.run::<i64>(command).await;
+        let told = || log.lines().into_iter().filter(move |line| line.contains(message));
+        world.until(message, |_| told().next().is_some()).await;
+        told().for_each(|line| check_form(&line));
+    }
+    world.stop().await;
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod identity;
 mod log;
 mod meanwhile;
 mod metrics;
+mod moving;
 mod pages;
 mod stop;
 mod store;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use ambo_app::ports::Store;
 use ambo_core::SessionId;
 use ambo_server::Settings;
-use ambo_server::settings::StoreKind;
 use ambo_store_redis::{Bus, BusSettings, Engine, NodeId, RedisSettings, Topic};
 use ambo_testkit::redis::RedisServer;
 use serde_json::{Value, json};
@@ -19,7 +18,7 @@ use tokio::time::Instant;
 use crate::harness::{AMBO, Peer, World, frame};
 use crate::stop::Stopping;
 use crate::support::faulty::{Mishap, Mishaps};
-use crate::support::{PATIENCE, upgrade};
+use crate::support::{PATIENCE, store_on, upgrade};
 
 const REFRESH: &str = "connectionRefreshRequired";
 
@@ -43,8 +42,7 @@ async fn node(
     engine: &RedisServer,
     around: impl FnOnce(Arc<dyn Store>) -> Arc<dyn Store>,
 ) -> World {
-    let redis = RedisSettings::parse(&engine.url()).unwrap();
-    World::start_around(|settings| settings.store = StoreKind::Redis(Box::new(redis)), around).await
+    World::start_around(|settings| settings.store = store_on(engine), around).await
 }
 
 #[tokio::test]
@@ -212,10 +210,9 @@ async fn a_state_that_was_told_too_late_changes_nothing() {
 #[tokio::test]
 async fn a_state_that_the_engine_went_back_behind_is_written_again() {
     let engine = RedisServer::start().await;
-    let redis = RedisSettings::parse(&engine.url()).unwrap();
     let on_engine = |settings: &mut Settings| {
         patient(settings);
-        settings.store = StoreKind::Redis(Box::new(redis));
+        settings.store = store_on(&engine);
     };
     let world = World::start_around(on_engine, |store| store).await;
     let mut speaking = world.speak().await;

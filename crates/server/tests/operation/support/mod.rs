@@ -9,7 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ambo_app::ports::Store;
+use ambo_server::settings::StoreKind;
 use ambo_server::{Clock, Server, Settings};
+use ambo_store_redis::RedisSettings;
+use ambo_testkit::redis::RedisServer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -73,6 +76,11 @@ impl World {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+/// What makes a server a node on this engine.
+pub fn store_on(engine: &RedisServer) -> StoreKind {
+    StoreKind::Redis(Box::new(RedisSettings::parse(&engine.url()).unwrap()))
 }
 
 /// The defaults, at any port, on this folder.
