@@ -224,7 +224,7 @@ fn is_join(event: &Event) -> bool {
 fn refusal_of(fault: &StoreFault, operation: &str) -> Refusal {
     let refusal = match fault.kind {
         FaultKind::Transient => Refusal::ServiceUnavailable { service: "store", retry_after: 1 },
-        FaultKind::Unavailable { retry_after } => {
+        FaultKind::Unavailable { retry_after } | FaultKind::Contended { retry_after } => {
             let retry_after = retry_after.as_secs_ceil().max(1);
             Refusal::ServiceUnavailable { service: "store", retry_after }
         }

@@ -16,8 +16,9 @@ use crate::{Call, Health};
 /// Each operation has its own breaker: what fails takes nothing with it that works. A store that
 /// is down altogether shows at its first operation, `load`, which every event begins with.
 ///
-/// Transient and unavailable count as failures. Broken does not: the store has answered, be it
-/// that one row cannot be read, and one session's bad row must not shut out all the others.
+/// Transient and unavailable count as failures. Contended and broken do not: the store has
+/// answered, be it that one row is wanted by too many or cannot be read, and one session's row
+/// must not shut out all the others.
 ///
 /// [`check`](Store::check) has none: it is how others learn that the store is back, and must not
 /// say for half a minute what was true before.
@@ -48,7 +49,7 @@ impl BreakingStore {
         let result = run().await;
         let now = Instant::now();
         let turn = match result.as_ref().map_err(|fault| fault.kind) {
-            Ok(_) | Err(FaultKind::Broken) => pass.succeeded(now),
+            Ok(_) | Err(FaultKind::Contended { .. } | FaultKind::Broken) => pass.succeeded(now),
             Err(FaultKind::Transient | FaultKind::Unavailable { .. }) => pass.failed(now),
         };
         log(call, turn);

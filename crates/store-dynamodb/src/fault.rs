@@ -6,29 +6,29 @@ use ambo_app::ports::StoreFault;
 use ambo_core::Millis;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
-/// How long somebody waits whom DynamoDB turned away at every attempt.
-const THROTTLED: Millis = Millis::from_secs(1);
+/// How long somebody waits for whom no attempt was good.
+pub(crate) const LATER: Millis = Millis::from_secs(1);
 
-/// The fault behind an error that was tried again as often as is sensible.
+/// The fault behind an error that was tried again as often as is sensible. So none of them is
+/// transient: whoever tries again at once does what was done a dozen times.
 pub(crate) fn fault<E>(error: SdkError<E>) -> StoreFault
 where
     E: Error + ProvideErrorMetadata + Send + Sync + 'static,
 {
     match &error {
         SdkError::ServiceError(service) => match service.err().code() {
+            Some("TransactionConflictException") => StoreFault::contended(LATER, error),
             Some(
                 "ProvisionedThroughputExceededException"
                 | "ThrottlingException"
-                | "RequestLimitExceeded",
-            ) => StoreFault::unavailable(THROTTLED, error),
-            Some("TransactionConflictException" | "TransactionInProgressException") => {
-                StoreFault::transient(error)
-            }
-            _ if service.raw().status().is_server_error() => StoreFault::transient(error),
+                | "RequestLimitExceeded"
+                | "TransactionInProgressException",
+            ) => StoreFault::unavailable(LATER, error),
+            _ if service.raw().status().is_server_error() => StoreFault::unavailable(LATER, error),
             _ => StoreFault::broken(error),
         },
         SdkError::ConstructionFailure(_) => StoreFault::broken(error),
         // No answer, or one that was cut off.
-        _ => StoreFault::transient(error),
+        _ => StoreFault::unavailable(LATER, error),
     }
 }

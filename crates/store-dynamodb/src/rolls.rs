@@ -23,7 +23,7 @@ pub struct Bookmark(Item);
 impl DynamoStore {
     /// A page of the connections of all sessions, ended or not, in the table's own order: at most
     /// `limit` of them, from this place on. Connections that come or go while pages are asked for
-    /// may or may not appear.
+    /// may or may not appear, and what a page says may be a moment old: it decides nothing.
     pub async fn connections(
         &self,
         from: Option<Bookmark>,

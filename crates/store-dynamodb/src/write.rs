@@ -11,8 +11,8 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::Tables;
-use crate::fault::fault;
-use crate::retry::failure;
+use crate::fault::{LATER, fault};
+use crate::retry::{failure, is_passing};
 use crate::rows::{Item, text};
 
 /// Which table a row is in.
@@ -261,8 +261,13 @@ fn refused_or_fault(error: SdkError<TransactWriteItemsError>) -> Result<Written,
         return Ok(Written::Refused);
     }
     // What passes has not passed at any attempt.
-    let is_passing = codes.iter().all(|code| crate::retry::is_passing(code));
-    Err(if is_passing { StoreFault::transient(error) } else { StoreFault::broken(error) })
+    Err(if !codes.iter().all(|code| is_passing(code)) {
+        StoreFault::broken(error)
+    } else if codes.contains(&"TransactionConflict") {
+        StoreFault::contended(LATER, error)
+    } else {
+        StoreFault::unavailable(LATER, error)
+    })
 }
 
 #[cfg(test)]

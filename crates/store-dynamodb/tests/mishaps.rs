@@ -4,10 +4,13 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use ambo_app::ports::{FaultKind, Store as _};
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{Applied, Change, Millis, Moment, Speaker, UserId};
+use ambo_resilience::{Resilient, Settings};
 use ambo_store_dynamodb::DynamoStore;
 use ambo_testkit::dynamo::Engine;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -111,31 +114,33 @@ async fn a_store_that_is_made_anew_for_each_attempt_finds_out_too() {
 #[tokio::test]
 async fn what_never_passes_is_a_fault_that_says_when_to_come_back() {
     let (store, between) = watched().await;
+    let store = Arc::new(store);
     done(&store, open("a", "s")).await;
     let admission = admit("a", "l");
+    let retry_after = Millis::from_secs(1);
+    let contended = FaultKind::Contended { retry_after };
+    let unavailable = FaultKind::Unavailable { retry_after };
+    // As the functions have it, which would try again what is transient; but for its limits.
+    let call_limit = Duration::from_secs(60);
+    let settings = Settings { call_limit, failures_to_open: 100, ..Settings::default() };
+    let Resilient { store: patient, health } = ambo_resilience::wrap(store.clone(), &settings);
     for (mishap, expected) in [
-        (conflict(), FaultKind::Transient),
-        (canceled(&["None", "ThrottlingError"]), FaultKind::Transient),
-        (
-            refusal(400, "ProvisionedThroughputExceededException"),
-            FaultKind::Unavailable { retry_after: Millis::from_secs(1) },
-        ),
-        (
-            refusal(400, "ThrottlingException"),
-            FaultKind::Unavailable { retry_after: Millis::from_secs(1) },
-        ),
-        (
-            refusal(400, "RequestLimitExceeded"),
-            FaultKind::Unavailable { retry_after: Millis::from_secs(1) },
-        ),
-        (refusal(500, "InternalServerError"), FaultKind::Transient),
+        (conflict(), contended),
+        (canceled(&["ThrottlingError", "TransactionConflict"]), contended),
+        (canceled(&["None", "ThrottlingError"]), unavailable),
+        (refusal(400, "ProvisionedThroughputExceededException"), unavailable),
+        (refusal(400, "ThrottlingException"), unavailable),
+        (refusal(400, "RequestLimitExceeded"), unavailable),
+        (refusal(400, "TransactionInProgressException"), unavailable),
+        (refusal(500, "InternalServerError"), unavailable),
     ] {
         between.hurdles(usize::MAX, mishap);
         let before = between.requests("TransactWriteItems").len();
-        let fault = store.commit(&admission).await.unwrap_err();
+        let fault = patient.commit(&admission).await.unwrap_err();
         assert_eq!(fault.kind, expected, "{fault:?}");
         assert_eq!(between.requests("TransactWriteItems").len() - before, 12, "attempts");
     }
+    assert_eq!(health.retries(), 0);
     between.hurdles(0, conflict());
     assert_eq!(listeners(&store, "a").await, 0);
     done(&store, admission).await;

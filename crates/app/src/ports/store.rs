@@ -108,6 +108,11 @@ impl StoreFault {
         Self { kind: FaultKind::Unavailable { retry_after }, source: source.into() }
     }
 
+    /// A fault of one row that too many want at this moment. The store is well.
+    pub fn contended(retry_after: Millis, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { kind: FaultKind::Contended { retry_after }, source: source.into() }
+    }
+
     /// A fault that should not be: a row that cannot be read, a bug.
     pub fn broken(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { kind: FaultKind::Broken, source: source.into() }
@@ -124,6 +129,11 @@ pub enum FaultKind {
         /// After this span.
         retry_after: Millis,
     },
+    /// Try again later; whatever touches other rows may go on meanwhile.
+    Contended {
+        /// After this span.
+        retry_after: Millis,
+    },
     /// Do not try again.
     Broken,
 }
@@ -133,6 +143,7 @@ impl std::fmt::Display for FaultKind {
         match self {
             Self::Transient => f.write_str("transient fault"),
             Self::Unavailable { retry_after } => write!(f, "unavailable for {retry_after}"),
+            Self::Contended { retry_after } => write!(f, "contended for {retry_after}"),
             Self::Broken => f.write_str("broken"),
         }
     }

@@ -10,7 +10,7 @@ use ambo_core::{ConnectionId, LimitKey, Millis, Operation, Rate, SessionId, Sour
 use ambo_resilience::{BreakerState, Call, Health, ObservedStore, RetryingStore, Settings};
 use tokio::time::Instant;
 
-use crate::world::Fate::{Broken, Hangs, Transient, Unavailable, Works};
+use crate::world::Fate::{Broken, Contended, Hangs, Transient, Unavailable, Works};
 use crate::world::{Faulty, NOW, Wrapped, pass, wrapped};
 
 const OPEN_FOR: Duration = Duration::from_secs(30);
@@ -34,6 +34,9 @@ fn unavailable(millis: u64) -> Result<(), FaultKind> {
     Err(FaultKind::Unavailable { retry_after: Millis(millis) })
 }
 
+const CONTENDED: Result<(), FaultKind> =
+    Err(FaultKind::Contended { retry_after: Millis::from_secs(1) });
+
 /// Opens the breaker of `load`.
 async fn break_load(wrapped: &Wrapped) {
     wrapped.faulty.always("load", Unavailable);
@@ -44,7 +47,7 @@ async fn break_load(wrapped: &Wrapped) {
 
 #[tokio::test(start_paused = true)]
 async fn what_fails_for_a_moment_is_tried_three_times() {
-    let cases: [(&[_], Result<(), FaultKind>, u64); 7] = [
+    let cases: [(&[_], Result<(), FaultKind>, u64); 8] = [
         (&[Works], Ok(()), 1),
         (&[Transient, Works], Ok(()), 2),
         (&[Transient, Transient, Works], Ok(()), 3),
@@ -52,6 +55,7 @@ async fn what_fails_for_a_moment_is_tried_three_times() {
         (&[Transient, Broken, Works], Err(FaultKind::Broken), 2),
         (&[Broken, Works], Err(FaultKind::Broken), 1),
         (&[Unavailable, Works], unavailable(7_000), 1),
+        (&[Contended, Works], CONTENDED, 1),
     ];
     for (plan, expected, calls) in cases {
         let Wrapped { faulty, store, health } = wrapped();
@@ -182,8 +186,8 @@ async fn a_call_that_was_retried_fails_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn success_and_what_is_broken_forgive_what_was_before() {
-    for between in [Works, Broken] {
+async fn a_store_that_answers_is_forgiven_what_was_before() {
+    for between in [Works, Broken, Contended] {
         let Wrapped { faulty, store, health } = wrapped();
         for _ in 0..10 {
             faulty.plan(&[Unavailable, Unavailable, Unavailable, Unavailable, between]);
@@ -193,12 +197,15 @@ async fn success_and_what_is_broken_forgive_what_was_before() {
         }
         assert_eq!(health.store_opened(), 0, "{between:?}");
     }
-    let Wrapped { faulty, store, health } = wrapped();
-    faulty.always("load", Broken);
-    for _ in 0..20 {
-        assert_eq!(load(&*store).await, Err(FaultKind::Broken));
+    // One session's row is not what all the others are turned away for.
+    for (fate, expected) in [(Broken, Err(FaultKind::Broken)), (Contended, CONTENDED)] {
+        let Wrapped { faulty, store, health } = wrapped();
+        faulty.always("load", fate);
+        for _ in 0..20 {
+            assert_eq!(load(&*store).await, expected);
+        }
+        assert_eq!(health.store_opened(), 0, "{fate:?}");
     }
-    assert_eq!(health.store_opened(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,6 +21,7 @@ pub enum Fate {
     Works,
     Transient,
     Unavailable,
+    Contended,
     Broken,
     /// It never answers.
     Hangs,
@@ -74,6 +75,7 @@ impl Faulty {
             Fate::Unavailable => {
                 Err(StoreFault::unavailable(Millis::from_secs(7), "the disk is full"))
             }
+            Fate::Contended => Err(StoreFault::contended(Millis::from_secs(1), "a row is busy")),
             Fate::Broken => Err(StoreFault::broken("a row makes no sense")),
             Fate::Hangs => std::future::pending().await,
             Fate::DoneButLost => {
