@@ -53,6 +53,11 @@ describe('a mistake names the file, the key, and what to do', () => {
       'sessionMaxDurationHours: must be integer',
     ],
     ['no session at all', { maxActiveSessions: 0 }, 'maxActiveSessions: must be >= 1: give the n'],
+    [
+      'more joins than a function can count',
+      { rateLimitListenerJoinsPerMin: 4294967296 },
+      'rateLimitListenerJoinsPerMin: must be <= 4294967295: give how many joins',
+    ],
     ['a late refresh', { connectionRefreshMinutes: 120 }, 'connectionRefreshMinutes: must be <= '],
     ['a refresh after the warning', { connectionRefreshMinutes: 110 }, 'connectionRefreshMinutes'],
     ['half a pool', { cognitoClientId: 'abc' }, 'cognitoUserPoolId, cognitoClientId: give both'],
