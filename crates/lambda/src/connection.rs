@@ -46,7 +46,12 @@ async fn connect(context: &Context, event: &GatewayEvent) -> Value {
         stamp: context.clock.stamp(),
     };
     let outcome = match context.app().handle(&arrival).await {
-        Outcome { answer: Err(refusal), .. } => Err(refusal),
+        Outcome { answer: Err(refusal), .. } => {
+            if matches!(refusal, Refusal::ServiceUnavailable { service: "store", .. }) {
+                take_back(context, &arrival).await;
+            }
+            Err(refusal)
+        }
         admitted => greet(context, &arrival, admitted).await,
     };
     observe(context, &arrival, &outcome, start.elapsed());
@@ -67,12 +72,20 @@ async fn greet(context: &Context, arrival: &Arrival, admitted: Outcome) -> Resul
     if context.courier.take(&order).await {
         return Ok(reply);
     }
-    let how = match reply {
-        Reply::Created { .. } => Departure::Clean,
+    take_back(context, arrival).await;
+    Err(Refusal::ServiceUnavailable { service: "node", retry_after: 1 })
+}
+
+/// Takes back what was stored of a connection that will never open, or may have been: a change
+/// whose answer did not come in time may have been made. As far as the store can be asked now; the
+/// sweep sees to the rest.
+async fn take_back(context: &Context, arrival: &Arrival) {
+    // Nobody knows of a session that was made for it.
+    let how = match arrival.intent {
+        Ok(Event::Create { .. }) => Departure::Clean,
         _ => Departure::Lost,
     };
     context.depart(arrival.connection.clone(), arrival.source, how).await;
-    Err(Refusal::ServiceUnavailable { service: "node", retry_after: 1 })
 }
 
 /// Refuses: on the socket for a client that offers the subprotocol, else by HTTP status.

@@ -101,12 +101,14 @@ impl Context {
     }
 
     /// A connection is gone, and nobody asked for it: tells the rules, and whoever they say.
+    /// Whether the rules could be asked: if not, the member is still there, and its connection
+    /// must not be closed, which would be told as a goodbye.
     pub(crate) async fn depart(
         &self,
         connection: ConnectionId,
         source: SourceAddress,
         how: Departure,
-    ) {
+    ) -> bool {
         let arrival = Arrival {
             connection,
             source,
@@ -119,12 +121,15 @@ impl Context {
         // A refusal is a fault that was logged; the sweep sees the same connection again.
         let outcome = app.handle(&arrival).await;
         app.notify(&outcome.notices, self.clock.now()).await;
+        outcome.answer.is_ok()
     }
 
     /// Walks the departures of those who were found gone while others were told.
     pub(crate) async fn settle(&self) {
         let gone: Vec<Connection> = std::mem::take(&mut *self.outbox.departed.lock());
-        let depart = |gone: Connection| self.depart(gone.id, gone.source, Departure::Lost);
+        let depart = async |gone: Connection| {
+            self.depart(gone.id, gone.source, Departure::Lost).await;
+        };
         stream::iter(gone).for_each_concurrent(IN_FLIGHT, depart).await;
     }
 }

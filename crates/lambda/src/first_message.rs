@@ -53,7 +53,7 @@ enum After {
     /// It let a member in.
     Stay {
         session_id: String,
-        /// A listener's language.
+        /// The language of a listener that was counted anew, which may be news to the speaker.
         target_language: Option<String>,
         /// The state it was decided on, by the moment of its last change.
         state_change: u64,
@@ -124,6 +124,9 @@ impl FirstMessage {
             | Reply::Status(_) => return None,
         };
         let (Grant::Speak { state, .. } | Grant::Hear { state, .. }) = grant?;
+        // Who took over a member's place is counted already.
+        let is_moved = notices.iter().any(|notice| notice.tidings == Tidings::Superseded);
+        let counted = target.filter(|_| !is_moved);
         let told =
             notices.iter().filter(|notice| matches!(notice.audience, Audience::Listeners(_)));
         let told = told.filter_map(|notice| ServerMessage::of_tidings(&notice.tidings, session));
@@ -131,7 +134,7 @@ impl FirstMessage {
             connection_id: connection.as_str().to_owned(),
             after: After::Stay {
                 session_id: session.to_string(),
-                target_language: target.map(|target| target.to_string()),
+                target_language: counted.map(|target| target.to_string()),
                 state_change: state.last_state_change.0,
                 notices: told.map(|message| message.encode(now)).collect(),
             },
@@ -157,6 +160,14 @@ impl FirstMessage {
     pub(crate) async fn deliver(self, context: &Context) {
         let Some(connection) = self.connection() else { return };
         let posted = post_once_open(context, &connection, &self.message).await;
+        if posted != Posted::Delivered {
+            tracing::warn!(
+                component = "connection",
+                operation = "postFirstMessage",
+                correlationId = hashed(&connection),
+                "a first message could not be delivered"
+            );
+        }
         match self.after {
             After::Close => context.connections.delete(&connection).await,
             After::Stay { session_id, target_language, state_change, notices } => {
@@ -196,11 +207,12 @@ async fn post_once_open(context: &Context, connection: &ConnectionId, message: &
 }
 
 /// The connection never opened, or its first message could not be delivered: it is as good as
-/// gone. What follows from that is for the rules.
+/// gone. What follows from that is for the rules; where they cannot be asked, the sweep asks them.
 async fn lost(context: &Context, connection: ConnectionId) {
     let nowhere = SourceAddress::from_bytes([0; 16]);
-    context.depart(connection.clone(), nowhere, Departure::Lost).await;
-    context.connections.delete(&connection).await;
+    if context.depart(connection.clone(), nowhere, Departure::Lost).await {
+        context.connections.delete(&connection).await;
+    }
 }
 
 /// A member that has had its first message.

@@ -123,12 +123,21 @@ fn is_over(context: &Context, connection: &Connection, now: Millis) -> bool {
         || is_over(now.since(connection.connected_at), limits.connection_max_duration)
 }
 
-/// Takes a member out, then closes what may be left of its connection. In this order: a close is
-/// told as a goodbye, which must find nothing to end.
-async fn lapse(context: &Context, connection: Connection) {
-    let id = connection.id.clone();
-    context.depart(connection.id, connection.source, Departure::Lost).await;
-    context.connections.delete(&id).await;
+/// Takes a member out, then closes what may be left of its connection. In this order, and not
+/// without the first: a close is told as a goodbye, which must find nothing to end.
+///
+/// The page that listed it may be old by now: who was heard meanwhile stays, and who is no member
+/// any more has left, moved, or is being told of the end.
+async fn lapse(context: &Context, listed: Connection) {
+    let wanted = Wanted { own: Some(listed.id), ..Wanted::default() };
+    let own = match context.app().store().load(&wanted).await {
+        Ok(seen) => seen.own,
+        Err(fault) => return note("somebody silent was not looked at", Err(fault)),
+    };
+    let Some(own) = own.filter(|own| is_over(context, own, context.clock.now())) else { return };
+    if context.depart(own.id.clone(), own.source, Departure::Lost).await {
+        context.connections.delete(&own.id).await;
+    }
 }
 
 async fn count(context: &Context, rolls: &Rolls, is_whole: bool) {

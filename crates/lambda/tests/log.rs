@@ -54,6 +54,8 @@ async fn every_line_has_the_fields_and_nothing_that_names_a_person() {
     world.say("heartbeat", "L0SM9cOFvHcCIhw=", json!({ "action": "heartbeat" })).await;
     world.say("connection", "L0SM9cOFvHcCIhw=", json!({ "action": "endSession" })).await;
     world.give("disconnect", json!({})).await;
+    world.answer("Q7hP2mXbTn0Zk6e=", &[410; 8]);
+    world.connect("Q7hP2mXbTn0Zk6e=", Some("ann@example.org"), &create).await;
     let text = String::from_utf8(log.0.lock().clone()).unwrap();
     for secret in ["L0SM9", "Q7hP2", "192.0.2", "ann@", "example.org", &token, "eyJ"] {
         assert!(!text.contains(secret), "{secret} in {text}");
@@ -77,6 +79,7 @@ async fn every_line_has_the_fields_and_nothing_that_names_a_person() {
     assert_eq!(accepted["correlationId"].as_str().unwrap().len(), 16);
     assert_eq!(said("refused")["errorCode"], "SESSION_NOT_FOUND");
     assert_eq!(said("a connection could not be reached")["component"], "outbox");
+    assert_eq!(said("a first message could not be delivered")["operation"], "postFirstMessage");
     assert_eq!(said("ended")["correlationId"], session);
     let unreadable = said("a row that cannot be read is passed over");
     assert_eq!(unreadable["correlationId"].as_str().unwrap().len(), 16);

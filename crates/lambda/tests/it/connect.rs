@@ -3,6 +3,7 @@
 use ambo_core::Millis;
 use serde_json::{Value, json};
 
+use crate::line::Line;
 use crate::world::{Pairs, World, connect_event, join};
 
 const CREATE: [(&str, &str); 2] = [("action", "createSession"), ("sourceLanguage", "en")];
@@ -109,6 +110,31 @@ async fn a_member_whose_first_message_cannot_be_ordered_is_taken_back() {
     assert_eq!(response["statusCode"], 503);
     assert_eq!(body(&response)["details"], json!({ "service": "node", "retryAfter": 1 }));
     assert_eq!(world.listeners().await, 0);
+}
+
+/// The store has answered too late, and what was asked of it was done.
+#[tokio::test]
+async fn what_a_refused_connect_has_stored_is_taken_back() {
+    let line = Line::open().await;
+    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    let refresh = [("action", "refreshConnection"), ("role", "speaker"), ("sessionId", &session)];
+    let refused = async |connection: &str, user: Option<&str>, query: Pairs<'_>| {
+        let _held = line.hold("TransactWriteItems", "connections-");
+        let response = world.knock(connection, user, query).await;
+        assert_eq!(body(&response)["details"]["service"], "store", "{response}");
+    };
+    refused("max", None, &join(&session, "es")).await;
+    assert_eq!(world.listeners().await, 1);
+    refused("ann/2", Some("ann"), &refresh).await;
+    let told = world.take("eva");
+    assert_eq!(told[0]["reason"], "speakerLost", "nobody speaks on what never opened");
+    world.connect("ann/3", Some("ann"), &refresh).await;
+    assert_eq!(world.types("eva"), ["sessionResumed"]);
+    refused("bob", Some("bob"), &CREATE).await;
+    world.sweep().await;
+    assert_eq!(world.metric("ActiveSessions"), [1.0], "ann's");
 }
 
 #[tokio::test]

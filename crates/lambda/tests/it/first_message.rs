@@ -1,7 +1,9 @@
 //! The first message: as soon as the connection is open, and nothing missed until then.
 
+use ambo_core::Millis;
 use serde_json::{Value, json};
 
+use crate::line::Line;
 use crate::world::{World, join};
 
 /// A connection that is not open for the first so many posts.
@@ -35,12 +37,29 @@ async fn one_that_never_opens_is_a_lost_member() {
 }
 
 #[tokio::test]
+async fn one_that_cannot_be_taken_out_is_not_closed_and_left_to_the_sweep() {
+    let line = Line::open().await;
+    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let create = [("action", "createSession"), ("sourceLanguage", "en")];
+    world.knock("ann", Some("ann"), &create).await;
+    let order = world.take_orders().remove(0);
+    world.answer("ann", &[403]);
+    line.refuse("TransactWriteItems", "sessions-");
+    world.give("connection", order).await;
+    let nothing: Vec<String> = Vec::new();
+    assert_eq!(world.types("ann"), nothing, "the close would be told as a goodbye");
+    world.clock.advance(Millis::from_secs(90));
+    world.sweep().await;
+    assert_eq!(world.types("ann"), ["closed"]);
+}
+
+#[tokio::test]
 async fn what_changed_meanwhile_is_told_after_it() {
     let world = World::new().await;
     let session = world.session().await;
     let order = newcomer(&world, &session).await;
     world.answer("eva", &[410]);
-    world.clock.advance(ambo_core::Millis(5));
+    world.clock.advance(Millis(5));
     let pause = json!({ "action": "controlSession", "command": "pause" });
     world.say("connection", "ann", pause).await;
     assert!(world.take("eva").is_empty(), "it was not open");
@@ -66,7 +85,7 @@ async fn what_changed_while_a_listener_refreshed_is_told_after_it() {
     assert_eq!(world.knock("eva/2", None, &query).await["statusCode"], 200);
     let order = world.take_orders().remove(0);
     world.answer("eva/2", &[410]);
-    world.clock.advance(ambo_core::Millis(5));
+    world.clock.advance(Millis(5));
     world.say("connection", "ann", json!({ "action": "controlSession", "command": "mute" })).await;
     assert!(world.take("eva/2").is_empty(), "it was not open");
     world.give("connection", order).await;
@@ -111,19 +130,44 @@ async fn a_join_that_is_news_is_told_to_the_speaker_once_a_second() {
     let world = World::new().await;
     let session = world.session().await;
     world.join("eva", &session, "es").await;
-    let statuses = || {
-        let asked = world.stub.asked.lock();
-        let posted = asked.iter().filter(|asked| asked.path.ends_with("/ann"));
-        let posted = posted.map(|asked| serde_json::from_str::<Value>(&asked.body).unwrap());
-        posted
-            .map(|status| (status["updateReason"].clone(), status["listenerCount"].clone()))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(statuses(), [(json!("newLanguage"), json!(1))]);
+    assert_eq!(statuses(&world), [(json!("newLanguage"), json!(1))]);
     // The clock stands still, so the second turn never comes.
     world.join("max", &session, "es").await;
-    assert_eq!(statuses().len(), 1);
-    world.clock.advance(ambo_core::Millis::from_secs(1));
+    assert_eq!(statuses(&world).len(), 1);
+    world.clock.advance(Millis::from_secs(1));
     world.join("kim", &session, "es").await;
-    assert_eq!(statuses()[1..], [(json!("listenerCountChange"), json!(3))]);
+    assert_eq!(statuses(&world)[1..], [(json!("listenerCountChange"), json!(3))]);
+}
+
+#[tokio::test]
+async fn of_those_who_refresh_only_one_that_was_not_there_is_news() {
+    let world = World::new().await;
+    let session = world.session().await;
+    world.join("eva", &session, "es").await;
+    assert_eq!(statuses(&world).len(), 1);
+    world.clock.advance(Millis::from_mins(100));
+    world.say("heartbeat", "eva", json!({ "action": "heartbeat" })).await;
+    let token = world.take("eva")[1]["refreshToken"].as_str().unwrap().to_owned();
+    let refresh = [
+        ("action", "refreshConnection"),
+        ("role", "listener"),
+        ("sessionId", &*session),
+        ("targetLanguage", "es"),
+    ];
+    let proven: Vec<_> = refresh.into_iter().chain([("refreshToken", &*token)]).collect();
+    world.connect("eva/2", None, &proven).await;
+    assert_eq!(statuses(&world).len(), 1, "it was counted before");
+    world.clock.advance(Millis::from_secs(1));
+    world.connect("max", None, &refresh).await;
+    assert_eq!(statuses(&world)[1..], [(json!("listenerCountChange"), json!(2))]);
+}
+
+/// What the speaker was told of listeners unasked: why, and how many there are.
+fn statuses(world: &World) -> Vec<(Value, Value)> {
+    let asked = world.stub.asked.lock();
+    let posted = asked.iter().filter(|asked| asked.path.ends_with("/ann"));
+    let posted = posted.map(|asked| serde_json::from_str::<Value>(&asked.body).unwrap());
+    let told =
+        posted.map(|status| (status["updateReason"].clone(), status["listenerCount"].clone()));
+    told.collect()
 }

@@ -7,6 +7,7 @@ mod events;
 mod fan_out;
 mod first_message;
 mod languages;
+mod line;
 mod messages;
 mod settings;
 mod sweep;

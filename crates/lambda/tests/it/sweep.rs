@@ -3,6 +3,7 @@
 use ambo_core::Millis;
 use serde_json::json;
 
+use crate::line::Line;
 use crate::world::{World, disconnect_event, join};
 
 #[tokio::test]
@@ -64,6 +65,47 @@ async fn who_is_silent_lapses() {
     world.sweep().await;
     assert_eq!(world.types("max"), ["closed"]);
     assert_eq!(world.listeners().await, 1);
+}
+
+#[tokio::test]
+async fn who_is_heard_while_the_sweep_reads_the_roll_stays() {
+    let line = Line::open().await;
+    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let session = world.session().await;
+    for listener in ["eva", "max"] {
+        world.join(listener, &session, "es").await;
+    }
+    world.clock.advance(Millis::from_secs(90));
+    let beat = json!({ "action": "heartbeat" });
+    world.say("heartbeat", "ann", beat.clone()).await;
+    let mut page = line.hold("Scan", "connections-");
+    let heard = async {
+        page.done().await;
+        world.say("heartbeat", "eva", beat).await;
+        drop(page);
+    };
+    tokio::join!(world.sweep(), heard);
+    assert_eq!(world.types("eva"), ["heartbeatAck"]);
+    assert_eq!(world.types("max"), ["closed"]);
+    assert_eq!(world.listeners().await, 1);
+}
+
+#[tokio::test]
+async fn a_speaker_that_cannot_be_taken_out_is_not_closed_and_tried_again() {
+    let line = Line::open().await;
+    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let session = world.session().await;
+    world.clock.advance(Millis::from_secs(90));
+    world.join("eva", &session, "es").await;
+    line.refuse("TransactWriteItems", "sessions-");
+    world.sweep().await;
+    let nothing: Vec<String> = Vec::new();
+    assert_eq!(world.types("ann"), nothing, "the close would be told as a goodbye");
+    world.sweep().await;
+    assert_eq!(world.types("ann"), ["closed"]);
+    world.part("ann", 1000).await;
+    let told = world.take("eva");
+    assert_eq!((told.len(), &told[0]["reason"]), (1, &json!("speakerLost")));
 }
 
 #[tokio::test]

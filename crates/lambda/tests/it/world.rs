@@ -57,9 +57,19 @@ pub struct Stub {
     pub plan: Mutex<Plan>,
     /// Calls about connections that are under way, and the most there were.
     under_way: AtomicUsize,
-    pub most_under_way: AtomicUsize,
+    most_under_way: AtomicUsize,
     /// Calls about connections whose caller hung up before the answer.
     pub given_up: AtomicUsize,
+}
+
+impl Stub {
+    /// Waits until no call about a connection is under way; the most there were.
+    pub async fn at_rest(&self) -> usize {
+        while self.under_way.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        self.most_under_way.load(Ordering::Relaxed)
+    }
 }
 
 /// A call about a connection while it is under way.
@@ -266,6 +276,11 @@ impl World {
     pub fn answer(&self, connection: &str, statuses: &[u16]) {
         let statuses = statuses.iter().copied().collect();
         self.stub.plan.lock().statuses.insert(path_of(connection), statuses);
+    }
+
+    /// How many connections were closed.
+    pub fn closed(&self) -> usize {
+        self.stub.asked.lock().iter().filter(|asked| asked.method == "DELETE").count()
     }
 
     /// The values of a metric, in order.
