@@ -57,7 +57,7 @@ async fn what_comes_at_once_gets_instances_of_its_own_up_to_a_limit() {
 #[tokio::test]
 async fn a_failure_is_told_and_costs_the_instance_only_if_it_must() {
     // Within it a process must start and answer, on a busy machine too.
-    let timeout = Duration::from_secs(4);
+    let timeout = Duration::from_secs(10);
     let gateway = gateway(&[], |function| function.timeout(timeout)).await;
     let first = served_by(&gateway).await;
     let told = Failure::Error { kind: "E".to_owned(), message: "as told".to_owned() };
