@@ -28,7 +28,8 @@ impl Peer {
     }
 
     /// A refused request leaves its TCP connection, and so its place, as it was.
-    pub(crate) fn give_back(&self, place: Place) {
+    pub(crate) fn give_back(&self, mut place: Place) {
+        place.unassign();
         *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
     }
 }

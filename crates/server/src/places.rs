@@ -24,8 +24,10 @@ struct Taken {
 #[derive(Debug)]
 pub(crate) struct Place {
     places: Arc<Places>,
-    /// `None` until it is known for whom: the peer is a proxy that has not said yet.
+    /// Whose it is; `None` where the peer is a proxy.
     source: Option<SourceAddress>,
+    /// For whom the proxy has it now, once it has said so.
+    client: Option<SourceAddress>,
 }
 
 /// Which limit is reached.
@@ -65,7 +67,7 @@ impl Places {
             self.count(&mut taken, source)?;
         }
         taken.all += 1;
-        Ok(Place { places: Arc::clone(self), source })
+        Ok(Place { places: Arc::clone(self), source, client: None })
     }
 
     fn count(&self, taken: &mut Taken, source: SourceAddress) -> Result<(), NoPlace> {
@@ -88,12 +90,19 @@ impl Places {
 impl Place {
     /// Says for whom the place is, once a proxy has said it.
     pub(crate) fn assign(&mut self, source: SourceAddress) -> Result<(), NoPlace> {
-        if self.source.is_none() {
+        if self.source.or(self.client).is_none() {
             let mut taken = self.places.taken.lock();
             self.places.count(&mut taken, source)?;
-            self.source = Some(source);
+            self.client = Some(source);
         }
         Ok(())
+    }
+
+    /// The next request of the same proxy's connection may be another client's.
+    pub(crate) fn unassign(&mut self) {
+        if let Some(client) = self.client.take() {
+            self.places.taken.lock().count_off(client);
+        }
     }
 }
 
@@ -101,12 +110,18 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock();
         taken.all -= 1;
-        if let Some(source) = self.source
-            && let Some(count) = taken.by_source.get_mut(&source)
-        {
+        if let Some(source) = self.source.or(self.client) {
+            taken.count_off(source);
+        }
+    }
+}
+
+impl Taken {
+    fn count_off(&mut self, source: SourceAddress) {
+        if let Some(count) = self.by_source.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
-                taken.by_source.remove(&source);
+                self.by_source.remove(&source);
             }
         }
     }
@@ -144,5 +159,21 @@ mod tests {
         assert_eq!(second.assign(a), Err(NoPlace::ForSource));
         drop((first, second));
         assert_eq!(places.len(), (0, 0));
+    }
+
+    #[test]
+    fn a_proxys_connection_counts_for_whom_it_carries_now() {
+        let places = Places::new(0, 1);
+        let (a, b) = (source("192.0.2.1"), source("192.0.2.2"));
+        let mut proxys = places.take(None).unwrap();
+        proxys.assign(a).unwrap();
+        proxys.unassign();
+        assert_eq!(places.len(), (1, 0));
+        proxys.assign(b).unwrap();
+        let _its_own = places.take(Some(a)).unwrap();
+        assert_eq!(places.take(Some(b)).unwrap_err(), NoPlace::ForSource);
+        let mut known = places.take(Some(source("192.0.2.3"))).unwrap();
+        known.unassign();
+        assert_eq!(places.len(), (3, 3), "whose address is its own keeps it");
     }
 }

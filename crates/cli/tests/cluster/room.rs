@@ -12,13 +12,15 @@ const PLACES: usize = 500;
 const COMERS: usize = 2_000;
 /// For a sign of life among so many on one machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The most that a node allows.
+const HANDSHAKE: &str = "45s";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_thousand_who_come_at_once_over_three_nodes_five_hundred_are_let_in() {
     let _machine = alone().await;
     let plan = plan()
         .with("AMBO_MAX_LISTENERS_PER_SESSION", PLACES.to_string())
-        .with("AMBO_HANDSHAKE_TIMEOUT", format!("{}s", PATIENCE.as_secs()));
+        .with("AMBO_HANDSHAKE_TIMEOUT", HANDSHAKE);
     let cluster = Cluster::start(plan).await;
     let talk = Talk::begin(&cluster.server(), cluster.tokens()).await;
     let mut coming = JoinSet::new();

@@ -60,6 +60,18 @@ pub const SPAN_ABOVE_ZERO: Kind<Duration> = Kind {
     parse: |text| duration(text).filter(|span| !span.is_zero()).ok_or_else(String::new),
 };
 
+/// How long a connection may take to open. Who is let in meanwhile must find its session as it was
+/// left, so this is less than the time for which a node follows one that nobody is in.
+pub const OPENING: Kind<Duration> = Kind {
+    placeholder: "DURATION",
+    expects: "a duration above 0 and at most 45s, such as 1500ms or 10s",
+    form: Form::Text,
+    parse: |text| {
+        let is_right = |span: &Duration| !span.is_zero() && *span <= Duration::from_secs(45);
+        duration(text).filter(is_right).ok_or_else(String::new)
+    },
+};
+
 /// When waiting frames are delivered.
 pub const TICK: Kind<DeliveryTick> = Kind {
     placeholder: "auto|DURATION",

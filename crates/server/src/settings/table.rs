@@ -93,7 +93,7 @@ settings! {
         max_connections_per_address: u32 = COUNT, "2000",
             "Connections at the same time from one source address",
             "a full hall behind one address fits, and nobody takes more than a tenth of the places";
-        handshake_timeout: Duration = SPAN_ABOVE_ZERO, "10s",
+        handshake_timeout: Duration = OPENING, "10s",
             "Time for a new connection to finish TLS and send its request",
             "slow phones make it, and idle sockets do not pile up";
         max_header_size: usize = HEADER_SIZE, "16KiB",

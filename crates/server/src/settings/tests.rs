@@ -137,6 +137,7 @@ fn values_are_read_as_they_are_written() {
         ("0", Some(Duration::ZERO)),
         ("0s", Some(Duration::ZERO)),
         ("1500ms", Some(Duration::from_millis(1_500))),
+        ("45s", Some(secs(45))),
         ("90s", Some(secs(90))),
         ("100m", Some(secs(6_000))),
         ("2h", Some(secs(7_200))),
@@ -159,6 +160,8 @@ fn values_are_read_as_they_are_written() {
         assert_eq!((kind::SPAN.parse)(text).ok(), span, "{text:?}");
         let above_zero = span.filter(|span| !span.is_zero());
         assert_eq!((kind::SPAN_ABOVE_ZERO.parse)(text).ok(), above_zero, "{text:?}");
+        let opening = above_zero.filter(|span| *span <= secs(45));
+        assert_eq!((kind::OPENING.parse)(text).ok(), opening, "{text:?}");
     }
     let sizes = [
         ("0", Some(0)),

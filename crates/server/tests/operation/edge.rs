@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::harness::{START, World};
-use crate::support::{header, read_to_end, send_raw, settings, status, upgrade};
+use crate::support::{ask, header, read_to_end, send_raw, settings, status, upgrade};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -179,6 +180,34 @@ async fn behind_a_trusted_proxy_limits_go_by_the_client() {
     let refused = world.knock(&target, &[("x-forwarded-for", "2001:db8::ffff")]).await;
     let refused = refused.err().unwrap();
     assert_eq!((refused.status, refused.retry_after), (429, Some(10)));
+}
+
+#[tokio::test]
+async fn a_proxys_connection_may_carry_one_client_after_the_other() {
+    let world = World::start(|settings| {
+        settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+        settings.max_connections_per_address = 1;
+    })
+    .await;
+    let query = format!("action=createSession&sourceLanguage=en&token={}", world.token("ann"));
+    let mut speaker = world.connect_for("198.51.100.1", &query).await;
+    let session = speaker.json().await["sessionId"].as_str().unwrap().to_owned();
+    let join = format!("action=joinSession&sessionId={session}&targetLanguage=es");
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    for (client, query, refused) in
+        [("198.51.100.1", &*join, 429), ("203.0.113.9", "action=joinSession", 400)]
+    {
+        let request = upgrade(&format!("/ws?{query}"), &format!("X-Forwarded-For: {client}\r\n"));
+        assert_eq!(status(&ask(&mut stream, &request).await.0), refused, "{client}");
+    }
+    let mut request = format!("ws://x/ws?{join}").into_client_request().unwrap();
+    request.headers_mut().insert("x-forwarded-for", "203.0.113.10".parse().unwrap());
+    let carried = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    let mut other = world.connect_for("203.0.113.9", &join).await;
+    assert_eq!(other.json().await["type"], "sessionJoined");
+    let mut second = world.connect_for("203.0.113.10", &join).await;
+    assert_eq!(second.error().await, "RATE_LIMIT_EXCEEDED");
+    drop(carried);
 }
 
 #[tokio::test]
