@@ -1,7 +1,7 @@
 //! How a connection that is gone leaves the store, however long that takes.
 
 use ambo_core::event::{Departure, Via};
-use ambo_core::{Arrival, ConnectionId, Event, SourceAddress};
+use ambo_core::{Arrival, ConnectionId, Event, Refusal, SourceAddress};
 use futures_util::future::join_all;
 
 use crate::node::Node;
@@ -64,10 +64,13 @@ pub(crate) async fn tell_waiting(node: &Node) {
 
 /// Gives the departure back if the store does not take it.
 async fn tell(node: &Node, arrival: Arrival) -> Result<(), Arrival> {
-    let outcome = node.app.handle(&arrival).await;
-    if outcome.answer.is_err() {
-        return Err(arrival);
-    }
+    try_departure(node, &arrival).await.map_err(|_| arrival)
+}
+
+/// Tells the rules that a connection is gone, if the store takes that now.
+pub(crate) async fn try_departure(node: &Node, arrival: &Arrival) -> Result<(), Refusal> {
+    let outcome = node.app.handle(arrival).await;
+    outcome.answer?;
     node.app.notify(&outcome.notices, node.clock.now()).await;
     Ok(())
 }

@@ -28,7 +28,10 @@ use crate::departure::take_back;
 use crate::http::{Peer, json};
 use crate::logging::{hashed, hashed_source};
 use crate::node::{Admission, Node, Phase};
-use crate::places::{NoPlace, Place};
+use crate::places::Place;
+
+/// Seconds within which nodes have mostly told an engine again what it has forgotten.
+const TOLD_AGAIN: u64 = 3;
 
 /// Answers a request to open a WebSocket.
 pub(crate) async fn answer(node: Arc<Node>, peer: Peer, mut request: Request) -> Response {
@@ -84,8 +87,13 @@ impl Knock {
     fn place(&self) -> Result<Place, Refusal> {
         let unavailable = Refusal::ServiceUnavailable { service: "node", retry_after: 1 };
         let mut place = self.peer.take_place().ok_or(unavailable)?;
-        place.assign(self.source).map_err(NoPlace::refusal)?;
-        Ok(place)
+        match place.assign(self.source) {
+            Ok(()) => Ok(place),
+            Err(no_place) => {
+                self.peer.give_back(place);
+                Err(no_place.refusal())
+            }
+        }
     }
 
     /// Asks the rules, and answers as they say.
@@ -106,7 +114,7 @@ impl Knock {
         let outcome = answer.and_then(|reply| reply.ok_or(Refusal::Internal));
         let (outcome, admission) = match outcome {
             Ok(reply) => node.receive(reply, grant.as_ref()).await,
-            Err(refusal) => (Err(refusal), Admission::None),
+            Err(refusal) => (Err(for_now(&node, refusal).await), Admission::None),
         };
         observe(&node, &arrival, &outcome, self.start.elapsed());
         let reply = match outcome {
@@ -178,6 +186,17 @@ impl Knock {
             drop(place);
         });
         response
+    }
+}
+
+/// A session that an engine does not know which may have forgotten it is about to be written again:
+/// whoever was told that it is gone would not come back.
+async fn for_now(node: &Node, refusal: Refusal) -> Refusal {
+    match (&refusal, &node.cluster) {
+        (Refusal::SessionNotFound { .. }, Some(cluster)) if cluster.is_behind().await => {
+            Refusal::ServiceUnavailable { service: "store", retry_after: TOLD_AGAIN }
+        }
+        _ => refusal,
     }
 }
 

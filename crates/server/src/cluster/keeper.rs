@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ambo_app::ports::StoreFault;
 use ambo_core::event::Departure;
-use ambo_core::{Connection, Millis, SessionId};
+use ambo_core::{Connection, Millis, Refusal, SessionId};
 use ambo_store_redis::{Claim, EngineMark, Forgotten, NodeId, Renewed};
 use futures_util::{StreamExt, stream};
 use tokio::time::{Interval, MissedTickBehavior};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Cluster;
 use super::reconcile::Suspects;
-use crate::departure::{departure, tell_departure};
+use crate::departure::{departure, try_departure};
 use crate::node::Node;
 
 /// How long a node that gives no sign of life is taken to be alive. Three renewals fit in.
@@ -109,19 +109,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// Lets the members of a dead node lapse, unless another survivor does.
+    /// Lets the members of a dead node lapse, unless another survivor does. It is forgotten once
+    /// all of them have, however often that must be tried.
     async fn settle_estate(&self, dead: &NodeId) -> Result<(), StoreFault> {
         let cluster = &self.cluster;
         if cluster.leases.claim(dead, &cluster.id).await? != Claim::Yours {
             return Ok(());
         }
         tracing::warn!(component = "cluster", operation = "lapse", node = %dead, "a node has died");
-        let mut count = 0;
+        let [mut lapsed, mut left] = [0; 2];
         let mut after = None;
         loop {
             let sessions = cluster.store.sessions_of(dead.as_str(), after.as_ref(), PAGE).await?;
             for session in &sessions {
-                count += self.settle_session(session, dead).await?;
+                let [taken, refused] = self.settle_session(session, dead).await?;
+                (lapsed, left) = (lapsed + taken, left + refused);
             }
             // Whoever takes long goes on to hold it; whoever has lost it leaves it to the other.
             if cluster.leases.claim(dead, &cluster.id).await? != Claim::Yours {
@@ -132,30 +134,31 @@ impl Keeper {
             }
             after = sessions.last().cloned();
         }
-        if cluster.leases.forget(dead, &cluster.id).await? == Forgotten::Gone {
+        if left == 0 && cluster.leases.forget(dead, &cluster.id).await? == Forgotten::Gone {
             cluster.store.forget_node(dead.as_str()).await?;
         }
         tracing::info!(
             component = "cluster",
             operation = "lapse",
             node = %dead,
-            members = count,
+            members = lapsed,
+            left,
             "the members of a dead node have lapsed"
         );
         Ok(())
     }
 
+    /// Says how many have lapsed, and how many the store did not let go.
     async fn settle_session(
         &self,
         session: &SessionId,
         dead: &NodeId,
-    ) -> Result<usize, StoreFault> {
+    ) -> Result<[usize; 2], StoreFault> {
         let members = self.cluster.store.members_of(session, dead.as_str()).await?;
-        let count = members.len();
-        stream::iter(members)
-            .for_each_concurrent(AT_ONCE, |member| lapse(&self.node, member))
-            .await;
-        Ok(count)
+        let lapses = stream::iter(members).map(|member| lapse(&self.node, member, Departure::Lost));
+        let taken: Vec<bool> = lapses.buffer_unordered(AT_ONCE).collect().await;
+        let lapsed = taken.iter().filter(|is_taken| **is_taken).count();
+        Ok([lapsed, taken.len() - lapsed])
     }
 }
 
@@ -169,7 +172,7 @@ impl Cluster {
     }
 
     /// Whether the engine was ill a moment ago, so that what it knows may be behind.
-    fn is_unsettled(&self) -> bool {
+    pub(super) fn is_unsettled(&self) -> bool {
         let ill_at = self.pulse.lock().ill_at;
         ill_at.is_some_and(|at| at.elapsed() < UNSETTLED_FOR)
     }
@@ -240,10 +243,11 @@ fn tell_fault(operation: &'static str, fault: &StoreFault) {
 /// Sessions of a dead node asked for at once.
 const PAGE: usize = 100;
 
-/// A member whose connection nobody holds has left without a word.
-pub(super) async fn lapse(node: &Node, member: Connection) {
-    let arrival = departure(node, &member.id, member.source, Departure::Lost);
-    tell_departure(node, arrival).await;
+/// A member whose connection nobody holds has left. Says whether that is settled; if the store
+/// cannot take it now, whoever found the member finds it again.
+pub(super) async fn lapse(node: &Node, member: Connection, how: Departure) -> bool {
+    let arrival = departure(node, &member.id, member.source, how);
+    !matches!(try_departure(node, &arrival).await, Err(Refusal::ServiceUnavailable { .. }))
 }
 
 #[cfg(test)]

@@ -1,14 +1,16 @@
 //! The truth is in the sockets: what the engine knows of this node is compared with them.
 //!
 //! An engine may forget (it was flushed, or failed over to a replica that was behind), may be told
-//! of a death that was none (a process that was stopped for a while), or may miss a departure.
-//! Whatever differs twice in a row is put right; once may be a change on its way.
+//! of a death that was none (a process that was stopped for a while), may miss a departure, or may
+//! know again what it knew before. Whatever differs twice in a row is put right; once may be a
+//! change on its way.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ambo_app::ports::StoreFault;
+use ambo_app::ports::{FaultKind, StoreFault};
+use ambo_core::event::Departure;
 use ambo_core::notice::Turn;
 use ambo_core::rules::{OfSession, Wanted};
 use ambo_core::{
@@ -41,10 +43,20 @@ struct Comparison<'a> {
     node: &'a Node,
     /// Who was amiss before; everybody, where nothing may wait.
     before: Option<&'a Suspects>,
+    /// Whether the engine may have gone back behind what it has told.
+    is_behind: bool,
     session: SessionId,
     known: Option<Session>,
     rows: HashMap<ConnectionId, Connection>,
     lives: Vec<Arc<Live>>,
+}
+
+/// How a member that is connected here stands with the engine.
+enum Standing {
+    Right,
+    Missing,
+    /// Another connection has the speaker's place.
+    Superseded,
 }
 
 impl Cluster {
@@ -58,17 +70,36 @@ impl Cluster {
         for live in node.lives.all() {
             sessions.entry(live.session.clone()).or_default().push(live);
         }
-        for session in node.lives.sessions() {
+        // Where nobody is any more, as far as is known here, the engine may know better.
+        let noted = self.store.sessions_of(self.id.as_str(), None, usize::MAX).await?;
+        for session in node.lives.sessions().into_iter().chain(noted) {
             sessions.entry(session).or_default();
         }
         let before = &*suspects;
         let amiss: Vec<Vec<ConnectionId>> = stream::iter(sessions)
-            .map(|(session, lives)| self.reconcile_one(node, session, lives, Some(before)))
+            .map(|(session, lives)| self.reconcile_some(node, session, lives, before))
             .buffer_unordered(AT_ONCE)
             .try_collect()
             .await?;
         suspects.0 = amiss.into_iter().flatten().collect();
         Ok(())
+    }
+
+    /// One of many: a session that cannot be read must not hold up the others.
+    async fn reconcile_some(
+        &self,
+        node: &Node,
+        session: SessionId,
+        lives: Vec<Arc<Live>>,
+        before: &Suspects,
+    ) -> Result<Vec<ConnectionId>, StoreFault> {
+        match self.reconcile_one(node, session.clone(), lives, Some(before)).await {
+            Err(fault) if fault.kind == FaultKind::Broken => {
+                tell_fault(&session, &fault);
+                Ok(Vec::new())
+            }
+            amiss => amiss,
+        }
     }
 
     /// The same for one member and its session, at once: all members of a session that was lost
@@ -78,13 +109,7 @@ impl Cluster {
         let mut lives = node.lives.all();
         lives.retain(|live| live.id == member.id || live.is_speaker && live.session == *session);
         if let Err(fault) = self.reconcile_one(node, session.clone(), lives, None).await {
-            tracing::warn!(
-                component = "cluster",
-                operation = "reconcile",
-                correlationId = %session,
-                error = %format_args!("{fault}: {}", fault.source),
-                "a session cannot be looked after now"
-            );
+            tell_fault(session, &fault);
         }
     }
 
@@ -98,7 +123,8 @@ impl Cluster {
         let rows = self.store.members_of(&session, self.id.as_str()).await?;
         let rows = rows.into_iter().map(|row| (row.id.clone(), row)).collect();
         let known = session_of(node, &session).await?;
-        let comparison = Comparison { node, before, session, known, rows, lives };
+        let is_behind = self.is_unsettled();
+        let comparison = Comparison { node, before, is_behind, session, known, rows, lives };
         comparison.put_right().await
     }
 }
@@ -113,17 +139,12 @@ impl Comparison<'_> {
         lives.sort_by_key(|live| !live.is_speaker);
         let mut missing = Vec::new();
         for live in lives {
-            let has_row = self.rows.remove(&live.id).is_some();
-            let is_right = if live.is_speaker { self.is_speaker_right(&live) } else { has_row };
-            if is_right {
-                continue;
-            }
-            if !self.was_amiss(&live.id) {
-                amiss.push(live.id.clone());
-            } else if live.is_speaker {
-                self.bring_back_speaker(&live).await?;
-            } else {
-                missing.push(live);
+            match self.standing(&live).await? {
+                Standing::Right => {}
+                _ if !self.was_amiss(&live.id) => amiss.push(live.id.clone()),
+                Standing::Superseded => live.retire(self.node.clock.now()),
+                Standing::Missing if live.is_speaker => self.bring_back_speaker(&live).await?,
+                Standing::Missing => missing.push(live),
             }
         }
         stream::iter(missing.iter().map(Ok))
@@ -137,17 +158,30 @@ impl Comparison<'_> {
         self.before.is_none_or(|before| before.0.contains(id))
     }
 
-    /// Whether the engine has this speaker where it is. One whose place another connection has is
-    /// retired: its notice has been lost.
-    fn is_speaker_right(&self, live: &Live) -> bool {
-        match self.known.as_ref().map(|known| &known.speaker) {
-            Some(Speaker::Present(there)) if *there == live.id => true,
-            Some(Speaker::Present(_)) => {
-                live.retire(self.node.clock.now());
-                true
+    /// How a member stands. A speaker whose place another connection has is superseded, and its
+    /// notice has been lost; unless that connection is the older one, whose place it took.
+    async fn standing(&mut self, live: &Live) -> Result<Standing, StoreFault> {
+        let has_row = self.rows.remove(&live.id).is_some();
+        let speaker = self.known.as_ref().filter(|_| live.is_speaker).map(|known| &known.speaker);
+        Ok(match speaker {
+            Some(Speaker::Present(there)) if *there == live.id => Standing::Right,
+            Some(Speaker::Present(there))
+                if self.is_behind && self.is_older(there, live).await? =>
+            {
+                Standing::Missing
             }
-            Some(Speaker::Lost { .. }) | None => false,
-        }
+            Some(Speaker::Present(_)) => Standing::Superseded,
+            Some(Speaker::Lost { .. }) => Standing::Missing,
+            None if has_row && !live.is_speaker => Standing::Right,
+            None => Standing::Missing,
+        })
+    }
+
+    /// Whether a member was connected before this one.
+    async fn is_older(&self, id: &ConnectionId, live: &Live) -> Result<bool, StoreFault> {
+        let wanted = Wanted { named: Some(id.clone()), ..Wanted::default() };
+        let named = self.node.app.store().load(&wanted).await?.named;
+        Ok(named.is_some_and(|named| named.connected_at < live.opened_at))
     }
 
     /// Writes a lost session again, or takes its speaker's place up again.
@@ -186,7 +220,7 @@ impl Comparison<'_> {
             change = change.name(),
             "a session that the engine had lost was written again"
         );
-        if let Change::Attach { moment, .. } = change {
+        if let Change::Attach { was: Speaker::Lost { .. }, moment, .. } = change {
             self.tell_resumed(moment.at).await;
         }
         self.known = Some(match change {
@@ -225,7 +259,9 @@ impl Comparison<'_> {
             // The session has ended, or another round finds out more.
             Applied::Stale => {}
             // It may have left in between, before it was counted.
-            Applied::Done if !is_a_members(live) => lapse(self.node, row).await,
+            Applied::Done if !is_a_members(live) => {
+                lapse(self.node, row, Departure::Lost).await;
+            }
             Applied::Done => {}
         }
         Ok(())
@@ -236,23 +272,29 @@ impl Comparison<'_> {
         Ok(found.is_some_and(|session| session.listeners >= max))
     }
 
-    /// Members that nobody here is: their departure has been missed.
+    /// Members that nobody here is: their departure has been missed. Those of a session that has
+    /// ended go as its speaker went: it is to end again, and nobody is awaited.
     async fn let_go_strangers(&mut self, amiss: &mut Vec<ConnectionId>) {
         let now = self.node.clock.now();
         // The longest between being let in and being connected.
         let opening = Millis(self.node.pace.handshake_timeout.as_millis() as u64) + BEGINNING;
+        let has_ended = self.node.lives.ended(&self.session).is_some();
+        let how = if has_ended { Departure::Clean } else { Departure::Lost };
         let mut strangers = Vec::new();
         for (id, row) in std::mem::take(&mut self.rows) {
             if now.since(row.connected_at) < opening || self.node.lives.find(&id).is_some() {
                 continue;
             }
-            if self.was_amiss(&id) {
+            // Whoever has taken that speaker's place since may not have told the engine again.
+            let may_be_replaced = self.is_behind && row.role == Role::Speaker && !has_ended;
+            if self.was_amiss(&id) && !may_be_replaced {
                 strangers.push(row);
             } else {
                 amiss.push(id);
             }
         }
-        stream::iter(strangers).for_each_concurrent(AT_ONCE, |row| lapse(self.node, row)).await;
+        let lapses = stream::iter(strangers).map(|row| lapse(self.node, row, how));
+        lapses.buffer_unordered(AT_ONCE).for_each(async |_| {}).await;
     }
 }
 
@@ -281,6 +323,16 @@ const BEGINNING: Millis = Millis::from_secs(5);
 async fn session_of(node: &Node, session: &SessionId) -> Result<Option<Session>, StoreFault> {
     let wanted = Wanted { session: OfSession::Named(session.clone()), ..Wanted::default() };
     Ok(node.app.store().load(&wanted).await?.session)
+}
+
+fn tell_fault(session: &SessionId, fault: &StoreFault) {
+    tracing::warn!(
+        component = "cluster",
+        operation = "reconcile",
+        correlationId = %session,
+        error = %format_args!("{fault}: {}", fault.source),
+        "a session cannot be looked after now"
+    );
 }
 
 /// Whether a connection is still its member's own, as far as is known here.

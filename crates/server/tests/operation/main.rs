@@ -7,6 +7,7 @@ mod harness;
 mod support;
 
 mod admin;
+mod behind;
 mod child;
 mod drain;
 mod edge;

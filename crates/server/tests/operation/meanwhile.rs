@@ -8,6 +8,7 @@ use std::time::Duration;
 use ambo_app::ports::Store;
 use ambo_core::SessionId;
 use ambo_server::Settings;
+use ambo_server::settings::StoreKind;
 use ambo_store_redis::{Bus, BusSettings, Engine, NodeId, RedisSettings, Topic};
 use ambo_testkit::redis::RedisServer;
 use serde_json::{Value, json};
@@ -154,7 +155,12 @@ async fn a_node_that_could_not_let_everybody_go_leaves_that_to_others() {
     for (mishap, leases_left) in [(None, 0), (Some(Mishap::Unavailable), 1)] {
         let engine = RedisServer::start().await;
         let store = Mishaps::new();
-        let world = node(&engine, store.around()).await;
+        // A goodbye that takes too long is given up.
+        let redis = RedisSettings::parse(&engine.url()).unwrap().with_call_timeout(PATIENCE);
+        let on_engine = |settings: &mut Settings| {
+            settings.store = StoreKind::Redis(Box::new(redis));
+        };
+        let world = World::start_around(on_engine, store.around()).await;
         let leases = async || engine.run::<usize>(&["ZCARD", "ambo:{nodes}"]).await;
         until("it has its lease", async || leases().await == 1).await;
         let speaking = world.speak().await;
