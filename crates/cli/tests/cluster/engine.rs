@@ -6,7 +6,7 @@ use ambo_client::{Closed, Failure};
 use ambo_testkit::cluster::{Ear, Node, Plan, Way, get, until};
 use ambo_testkit::redis::RedisCluster;
 
-use crate::stage::{SOON, Stage, plan};
+use crate::stage::{SETTLED, SOON, Stage, plan};
 
 /// How long the engine is away.
 const AWAY: Duration = Duration::from_secs(4);
@@ -121,7 +121,7 @@ async fn a_node_that_is_cut_off_from_the_engine_comes_back() {
     stage.cluster.lines[1].set_way(0, Way::Silent);
     until("it is not ready", SOON, || !stage.cluster.balancer.is_ready(1)).await;
     // Longer than its lease: the others take its listeners for gone.
-    stage.talk.counts(20, Duration::from_secs(15)).await;
+    stage.talk.counts(20, SETTLED).await;
     stage.near.is_whole();
     stage.third.is_whole();
     assert_eq!(stage.second.up(), stage.second.len());
