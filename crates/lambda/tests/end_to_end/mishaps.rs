@@ -51,7 +51,7 @@ async fn so_they_are_with_the_real_bootstrap() {
     join_all(runs.iter_mut().map(|run| run.beat(&world))).await;
     // From here on who is silent is lost: after longer than it takes to hear all who stayed, on a
     // machine that is busy with other things.
-    world.deploy_again("disconnect", ("HEARTBEAT_TIMEOUT", "20s"));
+    world.deploy_again("disconnect", ("HEARTBEAT_TIMEOUT", "30s"));
     world
         .sweep_until("all counts", async || {
             join_all(runs.iter_mut().map(|run| run.beat(&world))).await;
