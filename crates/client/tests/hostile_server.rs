@@ -115,7 +115,7 @@ async fn a_refused_handshake_says_why_and_when_to_come_back() {
 async fn a_refusal_whose_body_never_ends_is_one_all_the_same() {
     let server = ScriptedServer::start().await;
     // Not the time that the client gives the server, but that it gives the body.
-    let patient = Timing { connect_limit: Millis::from_mins(10), ..Timing::default() };
+    let patient = Timing { connect_limit: Millis::from_secs(60), ..Timing::default() };
     let head = "HTTP/1.1 403 Forbidden\r\nRetry-After: 7\r\n";
     let chunked = "Transfer-Encoding: chunked\r\n\r\n9\r\nforbidden\r\n";
     for rest in [chunked, "Content-Length: 9\r\n\r\nfor"] {
