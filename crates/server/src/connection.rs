@@ -291,17 +291,21 @@ impl Connection {
     }
 
     /// The socket is gone, or soon will be: gives up the seat, and tells the rules. The connection
-    /// is open, as far as others can see, until they know. One whose member has moved on left then:
-    /// a store that went back behind that must not take this for the member's own departure.
+    /// is open, as far as others can see, until they know.
     async fn leave(self) {
         let Self { node, live, departure: how, voice, _place, .. } = self;
         if let Some(voice) = voice {
             voice.revoke();
         }
         live.outlet.abort();
-        if live.retired_at.load(Ordering::Relaxed) == 0 {
-            let arrival = departure(&node, &live.id, live.source, how);
-            tell_departure(&node, arrival).await;
+        let has_moved_on = live.is_speaker && live.retired_at.load(Ordering::Relaxed) != 0;
+        match &node.cluster {
+            // An engine that went back behind the move would take this for the end of the talk.
+            Some(cluster) if has_moved_on && cluster.is_behind().await => {}
+            Some(_) | None => {
+                let arrival = departure(&node, &live.id, live.source, how);
+                tell_departure(&node, arrival).await;
+            }
         }
         node.lives.leave(&live);
     }
