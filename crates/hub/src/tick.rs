@@ -56,8 +56,7 @@ mod tests {
 
     #[test]
     fn the_tick_grows_with_the_audience() {
-        for (seats, interval) in [(0, 0), (1, 0), (200, 0), (600, 30), (1_000, 60), (100_000, 60)]
-        {
+        for (seats, interval) in [(0, 0), (1, 0), (200, 0), (600, 30), (1_000, 60), (100_000, 60)] {
             assert_eq!(DeliveryTick::Auto.interval(seats), MS * interval, "{seats} seats");
         }
         assert_eq!(DeliveryTick::Fixed(20 * MS).interval(5), 20 * MS);
