@@ -12,9 +12,13 @@ async fn a_slow_receiver_finds_the_rest_in_the_streams() {
     let settings = BusSettings { receiver_entries: 16, ..patient() };
     let (speaker, mut node) =
         (Node::at(&server.url()).await, Node::with(&server.url(), settings).await);
-    for topic in [channel(0), channel(1)] {
-        node.follow(&topic, Since::Now).await;
-        speaker.speak(&topic, 1..=900, 0).await;
+    let topics = [channel(0), channel(1)];
+    // All before the first word: what waits for the receiver goes before what is asked for later.
+    for topic in &topics {
+        node.follow(topic, Since::Now).await;
+    }
+    for topic in &topics {
+        speaker.speak(topic, 1..=900, 0).await;
     }
     speaker.flush().await;
     let mut heard = [Vec::new(), Vec::new()];
