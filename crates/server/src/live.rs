@@ -126,11 +126,16 @@ impl Lives {
         self.desks.lock().remove(session);
     }
 
-    /// Notes a session's state. What is seated from here on is told of it.
-    pub(crate) fn note_state(&self, session: &SessionId, state: BroadcastState) {
-        if let Some(desk) = self.desks.lock().get_mut(session) {
+    /// Notes a session's state, unless a later one is noted; says whether it is the latest now.
+    /// What is seated from here on is told of it.
+    pub(crate) fn note_state(&self, session: &SessionId, state: BroadcastState) -> bool {
+        let mut desks = self.desks.lock();
+        let Some(desk) = desks.get_mut(session) else { return true };
+        let is_latest = state.last_state_change >= desk.state.last_state_change;
+        if is_latest {
             desk.state = state;
         }
+        is_latest
     }
 
     /// Whether a state is later than the one noted.
@@ -138,13 +143,6 @@ impl Lives {
         let desks = self.desks.lock();
         let known = desks.get(session).map(|desk| desk.state.last_state_change);
         known.is_none_or(|known| state.last_state_change > known)
-    }
-
-    /// Whether a state is earlier than the one noted.
-    pub(crate) fn is_past(&self, session: &SessionId, state: BroadcastState) -> bool {
-        let desks = self.desks.lock();
-        let known = desks.get(session).map(|desk| desk.state.last_state_change);
-        known.is_some_and(|known| state.last_state_change < known)
     }
 
     /// The state to tell a newcomer who was decided on when it was `decided`.

@@ -201,9 +201,8 @@ impl Node {
             return Err(message);
         }
         self.hub.open(session, floor, gate(state));
-        if self.lives.is_news(session, state) {
+        if self.lives.is_news(session, state) && self.lives.note_state(session, state) {
             // Whoever decided on it may never come to tell it.
-            self.lives.note_state(session, state);
             let _ = self.hub.set_gate(session, gate(state));
         }
         match self.lives.ended(session) {

@@ -53,12 +53,13 @@ impl LocalOutbox {
                     live.retire(now);
                 }
             }
-            // The one who told it was slower than whoever changed it after that: taken now, it would
-            // stay.
-            Parcel::Broadcast { session, state, .. } if self.lives.is_past(&session, state) => {}
             Parcel::Broadcast { session, state, text } => {
                 // The desk first: whoever is seated from here on is greeted with the new state.
-                self.lives.note_state(&session, state);
+                if !self.lives.note_state(&session, state) {
+                    // The one who told it was slower than whoever changed it after that: taken
+                    // now, it would stay.
+                    return;
+                }
                 // A session nobody here is in has neither a gate nor anybody to tell.
                 let _ = self.hub.set_gate(&session, gate(state));
                 let _ = self.hub.tell(&session, websocket::text(&text));
