@@ -62,7 +62,7 @@ pub struct Machine {
     link: Link,
     refresh: Option<Refresh>,
     backoff: Backoff,
-    /// When the last connection was lost that had lived for long.
+    /// The first loss since there was a steady connection.
     lost_at: Option<Millis>,
     leaving: Option<Leaving>,
     /// The `lastStateChange` of the newest state of the broadcast that the server has told.

@@ -113,13 +113,16 @@ export class Playback {
     const format = this.#format;
     if (format?.codec === 'pcm_s16le') {
       this.#write(pcmToFloats(payload, format.channels), format.rate);
-    } else if (this.#canDecode()) {
+      return undefined;
+    }
+    this.#renewDecoder();
+    if (this.#decoder?.state === 'configured') {
       const chunk = {
         type: /** @type {const} */ ('key'),
         timestamp: capturedMicros,
         data: payload,
       };
-      this.#decoder?.decode(new EncodedAudioChunk(/** @type {EncodedAudioChunkInit} */ (chunk)));
+      this.#decoder.decode(new EncodedAudioChunk(/** @type {EncodedAudioChunkInit} */ (chunk)));
     }
     return undefined;
   }
@@ -159,12 +162,10 @@ export class Playback {
   }
 
   /** One broken packet closes a decoder for good, so the next ones get another. */
-  #canDecode() {
-    const isClosed = this.#decoder?.state === 'closed';
+  #renewDecoder() {
+    if (this.#decoder?.state !== 'closed' || this.#format?.codec !== 'opus') return;
     // Where it is no packet's fault, nothing is gained by haste.
-    const isDue = performance.now() >= this.#decoderAt + RENEW_AFTER;
-    if (isClosed && isDue && this.#format?.codec === 'opus') this.#openDecoder(this.#format);
-    return this.#decoder?.state === 'configured';
+    if (performance.now() >= this.#decoderAt + RENEW_AFTER) this.#openDecoder(this.#format);
   }
 
   /** @param {AudioData} data */

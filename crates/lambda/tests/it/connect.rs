@@ -116,7 +116,7 @@ async fn a_member_whose_first_message_cannot_be_ordered_is_taken_back() {
 #[tokio::test]
 async fn what_a_refused_connect_has_stored_is_taken_back() {
     let line = Line::open().await;
-    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let world = World::through(&line).await;
     let session = world.session().await;
     world.join("eva", &session, "es").await;
     let refresh = [("action", "refreshConnection"), ("role", "speaker"), ("sessionId", &session)];

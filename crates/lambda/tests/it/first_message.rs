@@ -39,7 +39,7 @@ async fn one_that_never_opens_is_a_lost_member() {
 #[tokio::test]
 async fn one_that_cannot_be_taken_out_is_not_closed_and_left_to_the_sweep() {
     let line = Line::open().await;
-    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let world = World::through(&line).await;
     let create = [("action", "createSession"), ("sourceLanguage", "en")];
     world.knock("ann", Some("ann"), &create).await;
     let order = world.take_orders().remove(0);

@@ -11,9 +11,11 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-/// A line, to be given to a world as `AWS_ENDPOINT_URL_DYNAMODB`.
+use crate::world::World;
+
+/// A line; see [`World::through`].
 pub struct Line {
-    pub url: String,
+    url: String,
     inside: Arc<Inside>,
 }
 
@@ -37,6 +39,13 @@ enum Mishap {
 pub struct Held {
     done: oneshot::Receiver<()>,
     _release: oneshot::Sender<()>,
+}
+
+impl World {
+    /// A world that reaches its database through this line.
+    pub async fn through(line: &Line) -> Self {
+        Self::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await
+    }
 }
 
 impl Held {

@@ -70,7 +70,7 @@ async fn who_is_silent_lapses() {
 #[tokio::test]
 async fn who_is_heard_while_the_sweep_reads_the_roll_stays() {
     let line = Line::open().await;
-    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let world = World::through(&line).await;
     let session = world.session().await;
     for listener in ["eva", "max"] {
         world.join(listener, &session, "es").await;
@@ -93,7 +93,7 @@ async fn who_is_heard_while_the_sweep_reads_the_roll_stays() {
 #[tokio::test]
 async fn a_speaker_that_cannot_be_taken_out_is_not_closed_and_tried_again() {
     let line = Line::open().await;
-    let world = World::with(&[("AWS_ENDPOINT_URL_DYNAMODB", &line.url)]).await;
+    let world = World::through(&line).await;
     let session = world.session().await;
     world.clock.advance(Millis::from_secs(90));
     world.join("eva", &session, "es").await;

@@ -24,7 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Longer than anybody may take to come in: who has not come by then is no newcomer.
 const AGE: Duration = Duration::from_secs(20);
 
-/// Waits until something holds that happens elsewhere.
+/// Waits until something holds that happens elsewhere, for longer and at a slower pace than other
+/// tests: some of these move the clock at each look.
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !holds().await {

@@ -12,20 +12,11 @@ use tokio::time::Instant;
 use crate::harness::{Peer, START, World};
 use crate::stop::Stopping;
 use crate::support::faulty::{Mishap, Mishaps};
-use crate::support::{PATIENCE, ask, header, status};
+use crate::support::{PATIENCE, ask, header, status, until};
 
 const READYZ: &str = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
 /// Half of it is less than a silence after which a connection is taken as lost.
 const PERIOD: Duration = Duration::from_secs(60);
-
-/// Waits until something holds that a task does in its own time.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 async fn listeners(world: &World, session: &str, count: usize) -> Vec<Peer> {
     let mut listeners = Vec::new();
@@ -170,10 +161,10 @@ async fn a_slow_store_is_asked_for_many_at_the_same_time() {
     let mut peers = listeners(&world, &speaking.session, 40).await;
     mishaps.fail(Mishap::Held, &["load"]);
     let stopping = Stopping::begin(world, pending());
-    until("the first waits for the store", || mishaps.happened() > 0).await;
+    until("the first waits for the store", async || mishaps.happened() > 0).await;
     // Half of the period, so that all the others are due while it still waits.
     stopping.clock.advance(PERIOD / 2);
-    until("forty wait for the store", || mishaps.happened() >= 40).await;
+    until("forty wait for the store", async || mishaps.happened() >= 40).await;
     mishaps.heal();
     all_asked(&mut peers).await;
     drop((peers, speaking.peer));
@@ -190,7 +181,7 @@ async fn whom_the_store_did_not_let_it_ask_is_asked_again() {
     mishaps.fail(Mishap::Broken, &["touch"]);
     let stopping = Stopping::begin(world, pending());
     let moving = moving(&stopping.clock, Duration::from_millis(100));
-    until("the store fails", || mishaps.happened() > 0).await;
+    until("the store fails", async || mishaps.happened() > 0).await;
     mishaps.heal();
     all_asked(&mut peers).await;
     moving.abort();
@@ -207,7 +198,7 @@ async fn who_was_being_let_in_when_it_began_is_asked_too() {
     mishaps.fail(Mishap::Held, &["admit"]);
     let join = join(&world, &speaking.session);
     let late = tokio::spawn(async move { connect(&join).await });
-    until("somebody waits for the store", || mishaps.happened() > 0).await;
+    until("somebody waits for the store", async || mishaps.happened() > 0).await;
     let stopping = Stopping::begin(world, pending());
     speaking.peer.json_of("connectionRefreshRequired").await;
     mishaps.heal();

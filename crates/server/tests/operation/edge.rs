@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::harness::{START, World};
+use crate::harness::{Peer, START, World};
 use crate::support::{ask, header, read_to_end, send_raw, settings, status, upgrade};
 
 const SHORT: Duration = Duration::from_millis(300);
@@ -151,17 +151,23 @@ async fn connections_are_limited_by_address() {
     }
 }
 
-#[tokio::test]
-async fn behind_a_trusted_proxy_limits_go_by_the_client() {
+/// A server behind a trusted proxy, a speaker who came through it, and the query of a join.
+async fn behind_a_proxy(max_connections_per_address: u32) -> (World, Peer, String) {
     let world = World::start(|settings| {
         settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-        settings.max_connections_per_address = 2;
+        settings.max_connections_per_address = max_connections_per_address;
     })
     .await;
     let query = format!("action=createSession&sourceLanguage=en&token={}", world.token("ann"));
     let mut speaker = world.connect_for("198.51.100.1", &query).await;
     let session = speaker.json().await["sessionId"].as_str().unwrap().to_owned();
     let join = format!("action=joinSession&sessionId={session}&targetLanguage=es");
+    (world, speaker, join)
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_limits_go_by_the_client() {
+    let (world, _speaker, join) = behind_a_proxy(2).await;
     let mut open = Vec::new();
     for client in ["203.0.113.9", "evil, 203.0.113.9", "203.0.113.10", "2001:db8::1"] {
         let mut peer = world.connect_for(client, &join).await;
@@ -184,15 +190,7 @@ async fn behind_a_trusted_proxy_limits_go_by_the_client() {
 
 #[tokio::test]
 async fn a_proxys_connection_may_carry_one_client_after_the_other() {
-    let world = World::start(|settings| {
-        settings.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
-        settings.max_connections_per_address = 1;
-    })
-    .await;
-    let query = format!("action=createSession&sourceLanguage=en&token={}", world.token("ann"));
-    let mut speaker = world.connect_for("198.51.100.1", &query).await;
-    let session = speaker.json().await["sessionId"].as_str().unwrap().to_owned();
-    let join = format!("action=joinSession&sessionId={session}&targetLanguage=es");
+    let (world, _speaker, join) = behind_a_proxy(1).await;
     let mut stream = TcpStream::connect(world.address()).await.unwrap();
     for (client, query, refused) in
         [("198.51.100.1", &*join, 429), ("203.0.113.9", "action=joinSession", 400)]

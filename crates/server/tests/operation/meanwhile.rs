@@ -14,23 +14,13 @@ use ambo_testkit::redis::RedisServer;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use crate::harness::{AMBO, Peer, World, frame};
 use crate::stop::Stopping;
 use crate::support::faulty::{Mishap, Mishaps};
-use crate::support::{PATIENCE, store_on, upgrade};
+use crate::support::{PATIENCE, store_on, until, upgrade};
 
 const REFRESH: &str = "connectionRefreshRequired";
-
-/// Waits until something holds that happens elsewhere.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
 
 /// Nobody is closed for being silent.
 fn patient(settings: &mut Settings) {

@@ -1,14 +1,12 @@
 //! A speaker goes on at a node that was not told all that happened before.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ambo_testkit::redis::RedisServer;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::harness::{Peer, World, frame, frame_of};
-use crate::support::{PATIENCE, store_on};
+use crate::support::{store_on, until};
 
 /// Who comes to the second node first: the session is open there from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +24,8 @@ async fn next_sequence(listener: &mut Peer) -> u32 {
 /// So that nothing of it is on the bus any more but how far it came.
 async fn a_long_silence(engine: &RedisServer, session: &str, frames: usize) {
     let stream = format!("ambo:{{{session}}}:audio:en");
-    let start = Instant::now();
-    while engine.run::<usize>(&["XLEN", &stream]).await < frames {
-        assert!(start.elapsed() < PATIENCE, "not in time: all is on the bus");
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    until("all is on the bus", async || engine.run::<usize>(&["XLEN", &stream]).await >= frames)
+        .await;
     engine.run::<()>(&["UNLINK", &stream]).await;
 }
 

@@ -16,6 +16,7 @@ use ambo_testkit::redis::RedisServer;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
 use tokio_tungstenite::MaybeTlsStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
@@ -23,6 +24,15 @@ use crate::harness::{AMBO, Peer, START, Speaking, World};
 
 /// No healthy server keeps anybody waiting so long, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until something holds that happens elsewhere.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !holds().await {
+        assert!(start.elapsed() < PATIENCE, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
 
 impl World {
     /// A server with something round its store.
